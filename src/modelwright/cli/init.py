@@ -1,0 +1,128 @@
+"""``modelwright init``: start a workspace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from modelwright.core.errors import UsageError
+from modelwright.core.files import write_text
+from modelwright.core.workspace import RECIPE
+
+TEMPLATE = """\
+# The recipe of this workspace. 'modelwright run' brings everything up to date with it.
+# All settings with their defaults: modelwright run --print-config
+
+name: {name}
+
+# How long the whole run may take; sizes and rates are chosen for it on this machine.
+# Or an amount of pretraining: "2000 steps", "10M tokens".
+budget: {budget}
+
+collect:
+  # Files and folders (txt, md, jsonl, html), relative to this file; or python-docs, the
+  # documentation of the Python on this machine.
+  sources:{sources}
+
+examples:
+  # What the model learns to answer: python-docs, or .jsonl files with 'messages' or
+  # 'prompt' and 'completion'. With an empty list there is no fine-tuning.
+  sources:{examples}
+"""
+
+
+@click.command()
+@click.argument("folder", default=".", type=click.Path(path_type=Path))
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    metavar="PATH",
+    help="Text to learn from (a file, a folder or python-docs); may be given several times.",
+)
+@click.option(
+    "--examples",
+    multiple=True,
+    metavar="PATH",
+    help="Conversations to fine-tune on "
+    "(.jsonl, a folder of them or python-docs); may be given several times.",
+)
+@click.option(
+    "--budget",
+    default="5 minutes",
+    show_default=True,
+    metavar="TEXT",
+    help="Time for the whole run, or pretraining in steps or tokens.",
+)
+@click.option("--name", help="The model's name; by default the folder's.")
+def command(
+    folder: Path, sources: tuple[str, ...], examples: tuple[str, ...], budget: str, name: str | None
+) -> None:
+    """Start a workspace in FOLDER (by default here) with a recipe to edit.
+
+    Without --source the recipe reads the documentation of the Python on this machine.
+    """
+    recipe = create_workspace(folder, sources, examples, budget, name)
+    click.echo(f"wrote {recipe}")
+    click.echo(f"next: cd {folder} && modelwright run")
+
+
+def create_workspace(
+    folder: Path,
+    sources: tuple[str, ...],
+    examples: tuple[str, ...],
+    budget: str,
+    name: str | None = None,
+) -> Path:
+    """Write a recipe into a folder and check it; returns the recipe's path.
+
+    Raises
+    ------
+    UsageError
+        If there is a recipe already, or a setting is wrong.
+    """
+    path = folder / RECIPE
+    if path.exists():
+        raise UsageError("there is a recipe here already", where=path, fix="edit it, or delete it")
+    if not sources:
+        sources, examples = ("python-docs",), examples or ("python-docs",)
+    text = TEMPLATE.format(
+        name=_quoted(name or folder.resolve().name or "my-model"),
+        budget=_quoted(budget),
+        sources=_items([_from(folder, source) for source in sources]),
+        examples=_items([_from(folder, source) for source in examples]),
+    )
+    _check(text)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(path, text)
+    return path
+
+
+def _check(text: str) -> None:
+    import yaml
+
+    from modelwright.core.settings import parse_settings
+    from modelwright.pipeline.recipe import Recipe
+
+    parse_settings(Recipe, yaml.safe_load(text), source="the new recipe")
+
+
+def _from(folder: Path, source: str) -> str:
+    """A path as it reads from the workspace's folder: absolute, unless it lies inside."""
+    if source == "python-docs":
+        return source
+    path, root = Path(source).resolve(), folder.resolve()
+    if not path.exists():
+        raise UsageError("no such file or folder", where=path, fix="check --source and --examples")
+    return str(path.relative_to(root) if path.is_relative_to(root) and path != root else path)
+
+
+def _items(values: list[str]) -> str:
+    return "".join(f"\n    - {_quoted(value)}" for value in values) if values else " []"
+
+
+def _quoted(value: str) -> str:
+    import json
+
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,112 @@
+"""The ``modelwright`` command. Verbs are imported when they are used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from modelwright import __version__
+from modelwright.core.errors import ModelwrightError, UsageError, from_os_error
+
+VERBS = {
+    "demo": ("modelwright.cli.demo", "Build and chat with a model of Python's documentation"),
+    "init": ("modelwright.cli.init", "Start a workspace with a recipe"),
+    "run": ("modelwright.cli.run", "Bring a workspace up to date: run what is stale"),
+    "show": ("modelwright.cli.show", "Show artifacts, runs, lineage or one manifest"),
+    "trace": ("modelwright.cli.trace", "From a document to models, from a model to documents"),
+    "chat": ("modelwright.cli.chat", "Talk to a model in the terminal"),
+    "serve": ("modelwright.cli.serve", "Serve a model: OpenAI-compatible API and chat page"),
+    "collect": ("modelwright.cli.stage", "Stage: read documents"),
+    "prepare": ("modelwright.cli.stage", "Stage: clean, deduplicate, split"),
+    "examples": ("modelwright.cli.stage", "Stage: gather questions and answers"),
+    "dial": ("modelwright.cli.stage", "Stage: choose sizes and rates for a budget"),
+    "tokenizer": ("modelwright.cli.stage", "Stage: train a tokenizer"),
+    "shards": ("modelwright.cli.stage", "Stage: encode text into token shards"),
+    "pretrain": ("modelwright.cli.stage", "Stage: train a model from random weights"),
+    "finetune": ("modelwright.cli.stage", "Stage: teach a model to answer"),
+    "evaluate": ("modelwright.cli.stage", "Stage: measure a model"),
+}
+"""Module and one line of help by verb; the module has ``command`` or ``command_for(verb)``."""
+
+
+class Verbs(click.Group):
+    """A group that knows its commands by name and imports one when it is called."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        module = importlib.import_module(VERBS[name][0])
+        command: click.Command = (
+            module.command_for(name) if hasattr(module, "command_for") else module.command
+        )
+        return command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            raise UsageError(
+                f"no command '{args[0]}'{_suggestion(args[0])}", fix="modelwright --help"
+            )
+        return super().resolve_command(context, args)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        stages = [(verb, text) for verb, (_, text) in VERBS.items() if text.startswith("Stage: ")]
+        others = [(verb, text) for verb, (_, text) in VERBS.items() if (verb, text) not in stages]
+        with formatter.section("Commands"):
+            formatter.write_dl(others)
+        with formatter.section("Single stages (each takes and makes plain folders)"):
+            formatter.write_dl([(verb, text.removeprefix("Stage: ")) for verb, text in stages])
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="modelwright")
+def modelwright() -> None:
+    """Build a language model of your own and look after it.
+
+    Start with 'modelwright demo', or with 'modelwright init' in an empty folder.
+    """
+
+
+def main() -> None:
+    """Run the command line; every error becomes a few plain lines and an exit code.
+
+    0 is done, 1 failed, 2 wrong use.
+    """
+    try:
+        modelwright.main(standalone_mode=False)
+    except ModelwrightError as error:
+        _fail(str(error), error.exit_code)
+    except click.Abort:
+        _fail("stopped; run the same command again to go on", 1)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "modelwright"
+        _fail(f"{error.format_message()}\n  to do: see '{command} --help'", 2)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("stopped; run the same command again to go on", 130)
+    except BrokenPipeError:
+        sys.exit(0)
+    except OSError as error:
+        _fail(str(from_os_error(error)), 1)
+
+
+def _fail(message: str, exit_code: int) -> None:
+    click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    click.echo(message, err=True)
+    sys.exit(exit_code)
+
+
+def _suggestion(name: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, VERBS, n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else ""

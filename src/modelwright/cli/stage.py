@@ -1,0 +1,95 @@
+"""The verbs of single stages, made from the table of stages."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from modelwright.cli.options import DRY_RUN, PRINT_CONFIG, given_values, options_of
+from modelwright.core.artifact import Artifact, open_artifact
+from modelwright.core.errors import UsageError
+from modelwright.core.files import sha256_json
+from modelwright.core.progress import make_progress
+from modelwright.core.settings import parse_settings
+from modelwright.core.workspace import hold
+from modelwright.pipeline.plan import key_parts, look_up
+from modelwright.pipeline.recipe import to_yaml
+from modelwright.pipeline.stages import STAGES, Stage
+
+
+def command_for(name: str) -> click.Command:
+    """The click command of a stage."""
+    stage = next(stage for stage in STAGES if stage.name == name)
+    folders: list[click.Parameter] = [
+        click.Option(
+            [f"--{one.role}", f"input_{one.role}"],
+            metavar="FOLDER",
+            help=f"The {one.kind} to use{' (optional)' if one.optional else ''}.",
+        )
+        for one in stage.inputs
+    ]
+    out = click.Option(["--out", "out"], metavar="FOLDER", help=f"Where the {stage.makes} goes.")
+    return click.Command(
+        name,
+        params=[*folders, out, *options_of(stage.settings), PRINT_CONFIG, DRY_RUN],
+        callback=lambda **flags: run_alone(stage, flags),
+        help=f"{stage.summary}.\n\nTakes and makes plain folders; needs no workspace.",
+    )
+
+
+def run_alone(stage: Stage, flags: dict[str, Any]) -> None:
+    """Run a stage outside any workspace."""
+    given = given_values(stage.settings, flags)
+    settings = parse_settings(stage.settings, given, source="the command line")
+    if flags["print_config"]:
+        click.echo(to_yaml(settings), nl=False)
+        return
+    inputs = _open_inputs(stage, flags)
+    if not flags["out"]:
+        raise UsageError("no place for the result", fix="give one with --out FOLDER")
+    target = Path(flags["out"]).resolve()
+    finished = _finished(target, stage.makes)
+    planned = look_up(stage, settings, inputs, finished)
+    if planned.artifact is not None or flags["dry_run"]:
+        click.echo(f"{stage.name}: {planned.reason}")
+        return
+    if target.exists() and any(target.iterdir()) and not finished:
+        raise UsageError(
+            f"the folder holds something other than a finished {stage.makes}",
+            where=target,
+            fix="give another folder, or empty this one",
+        )
+    from modelwright.pipeline.runner import StageRun, run_stage
+
+    key = sha256_json(key_parts(stage, settings, inputs))
+    run = StageRun(stage, settings, inputs, target, f"{stage.name}-{key[:12]}")
+    with hold(target.with_name(f".{target.name}.lock"), target):
+        artifact = run_stage(run, make_progress(), time.monotonic())
+    click.echo(f"{stage.name}: {describe(artifact)}")
+    click.echo(str(target))
+
+
+def describe(artifact: Artifact) -> str:
+    """Counts of an artifact in one line."""
+    manifest = artifact.manifest
+    counts = [f"{value:,} {name.replace('_', ' ')}" for name, value in manifest.counts.items()]
+    dropped = sum(manifest.dropped.values())
+    return ", ".join(counts + ([f"{dropped:,} dropped"] if dropped else []))
+
+
+def _open_inputs(stage: Stage, flags: dict[str, Any]) -> dict[str, Artifact]:
+    inputs = {}
+    for one in stage.inputs:
+        given = flags[f"input_{one.role}"]
+        if given:
+            inputs[one.role] = open_artifact(Path(given), one.kind)
+        elif not one.optional:
+            raise UsageError(f"'{stage.name}' needs a {one.role}", fix=f"give --{one.role} FOLDER")
+    return inputs
+
+
+def _finished(target: Path, kind: str) -> list[Artifact]:
+    return [open_artifact(target, kind)] if (target / "manifest.json").is_file() else []

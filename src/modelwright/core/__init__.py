@@ -1,0 +1,1 @@
+"""What every stage stands on: errors, settings, files, artifacts, the workspace, the store."""

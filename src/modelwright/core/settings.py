@@ -1,0 +1,151 @@
+"""Settings: pydantic models that refuse unknown keys and name the nearest right one."""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from modelwright.core.errors import UsageError
+
+Location = tuple[str | int, ...]
+SettingsT = TypeVar("SettingsT", bound="Settings")
+SettingT = TypeVar("SettingT")
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, no unknown keys, no silent conversions of nonsense."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that ``name`` was most likely meant to be, or None."""
+    matches = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.5)
+    return matches[0] if matches else None
+
+
+def parse_settings(
+    model: type[SettingsT],
+    data: Any,
+    *,
+    source: str,
+    lines: Mapping[Location, int] | None = None,
+) -> SettingsT:
+    """Check ``data`` against ``model``.
+
+    Parameters
+    ----------
+    model : type of Settings
+        What the data must look like.
+    data : mapping
+        The parsed recipe or flags.
+    source : str
+        Named in errors: a file, or "the command line".
+    lines : mapping of location to line number, optional
+        From :func:`load_yaml`, so that errors can name the line.
+
+    Raises
+    ------
+    UsageError
+        With one line for each thing that is wrong.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        problems = [_describe(model, dict(item), source, lines or {}) for item in error.errors()]
+        raise UsageError("\n".join(problems), where=source, fix="correct the setting") from None
+
+
+def load_yaml(path: Path) -> tuple[Any, dict[Location, int]]:
+    """Read a YAML file; also return the line of every key and item, for errors.
+
+    Raises
+    ------
+    UsageError
+        If the file is missing, is not UTF-8 or is not YAML.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"not UTF-8: {error}", where=path, fix="save it as UTF-8") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}, line {mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise UsageError(f"cannot read the YAML: {problem}", where=where) from None
+    lines: dict[Location, int] = {}
+    if node is not None:
+        _collect_lines(node, (), lines)
+    return ({} if data is None else data), lines
+
+
+def _collect_lines(node: yaml.Node, location: Location, lines: dict[Location, int]) -> None:
+    lines.setdefault(location, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            child = (*location, key.value)
+            lines[child] = key.start_mark.line + 1
+            _collect_lines(value, child, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            _collect_lines(value, (*location, index), lines)
+
+
+def _describe(
+    model: type[BaseModel], item: dict[str, Any], source: str, lines: Mapping[Location, int]
+) -> str:
+    location: Location = tuple(item["loc"])
+    name = ".".join(str(part) for part in location)
+    line = lines.get(location)
+    prefix = f"line {line}: " if line else ""
+    if item["type"] == "extra_forbidden":
+        known = _fields_at(model, location[:-1])
+        guess = nearest(str(location[-1]), known)
+        hint = f"; did you mean '{guess}'?" if guess else f"; known: {', '.join(sorted(known))}"
+        return f"{prefix}unknown setting '{name}'{hint}"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return f"{prefix}'{name}': {message} (got {item.get('input')!r})"
+
+
+def _fields_at(model: type[BaseModel], location: Location) -> set[str]:
+    """Names of the fields of the (nested) model that stands at ``location``."""
+    models: list[type[BaseModel]] = [model]
+    for part in location:
+        inner: list[type[BaseModel]] = []
+        for candidate in models:
+            if part in candidate.model_fields:
+                inner += _models_in(candidate.model_fields[str(part)].annotation)
+        # List indexes and union tags are no fields: stay where we are.
+        models = inner or models
+    return {field for candidate in models for field in candidate.model_fields}
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in typing.get_args(annotation) for found in _models_in(part)]
+
+
+def chosen(settings: Settings, name: str, value: SettingT | None) -> SettingT:
+    """The value of an automatic setting once the dial has filled it in.
+
+    Raises
+    ------
+    UsageError
+        If it is still open, as when a stage runs alone without a dial.
+    """
+    if value is None:
+        raise UsageError(
+            f"'{name}' is not set",
+            where=type(settings).__name__,
+            fix=f"give --{name.replace('_', '-')}, or --dial with the dial's folder",
+        )
+    return value

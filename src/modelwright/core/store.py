@@ -1,0 +1,185 @@
+"""The workspace's database: runs and their measurements, in SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sql
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from modelwright.core.errors import MissingExtraError, ModelwrightError, UsageError
+
+_tables = sql.MetaData()
+
+_runs = sql.Table(
+    "runs",
+    _tables,
+    sql.Column("id", sql.Integer, primary_key=True),
+    sql.Column("stage", sql.String(64), nullable=False),
+    sql.Column("artifact", sql.String(128), nullable=False, index=True),
+    sql.Column("status", sql.String(16), nullable=False),
+    sql.Column("started", sql.String(32), nullable=False),
+    sql.Column("ended", sql.String(32)),
+    sql.Column("message", sql.Text),
+)
+
+_metrics = sql.Table(
+    "metrics",
+    _tables,
+    sql.Column("artifact", sql.String(128), primary_key=True),
+    sql.Column("name", sql.String(64), primary_key=True),
+    sql.Column("step", sql.BigInteger, primary_key=True, autoincrement=False),
+    sql.Column("value", sql.Double, nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution of a stage; ``status`` is running, finished, failed or interrupted."""
+
+    id: int
+    stage: str
+    artifact: str
+    status: str
+    started: str
+    ended: str | None
+    message: str | None
+
+
+class Store:
+    """Keeps runs and measurements.
+
+    Parameters
+    ----------
+    url : str
+        A SQLAlchemy database URL (see :func:`sqlite_url`).
+
+    Raises
+    ------
+    UsageError
+        If the URL cannot be used.
+    ModelwrightError
+        If the database cannot be reached.
+    """
+
+    def __init__(self, url: str):
+        self._engine = _connect(url)
+        try:
+            _tables.create_all(self._engine)
+        except SQLAlchemyError as error:
+            raise ModelwrightError(
+                f"the database cannot be used: {_first_line(error)}",
+                where=self._engine.url.render_as_string(hide_password=True),
+                fix="check that the server runs and that the URL in the recipe is right",
+            ) from None
+
+    def start_run(self, stage: str, artifact: str) -> int:
+        """Record that a stage begins; returns the run's id."""
+        with self._engine.begin() as connection:
+            result = connection.execute(
+                _runs.insert().values(
+                    stage=stage, artifact=artifact, status="running", started=now()
+                )
+            )
+            key = result.inserted_primary_key
+            assert key is not None  # an insert of one row always has one
+            return int(key[0])
+
+    def end_run(self, run: int, status: str, message: str | None = None) -> None:
+        """Record how a run ended."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                _runs.update()
+                .where(_runs.c.id == run)
+                .values(status=status, ended=now(), message=message)
+            )
+
+    def mark_interrupted(self) -> int:
+        """Mark runs that never ended; to be called by whoever holds the workspace's lock."""
+        with self._engine.begin() as connection:
+            result = connection.execute(
+                _runs.update().where(_runs.c.status == "running").values(status="interrupted")
+            )
+            return result.rowcount
+
+    def runs(self, artifact: str | None = None) -> list[Run]:
+        """Runs in the order they began, of one artifact or of all."""
+        query = sql.select(_runs).order_by(_runs.c.id)
+        if artifact is not None:
+            query = query.where(_runs.c.artifact == artifact)
+        with self._engine.connect() as connection:
+            return [Run(**row._mapping) for row in connection.execute(query)]
+
+    def log_metrics(self, artifact: str, step: int, values: Mapping[str, float]) -> None:
+        """Keep measurements of a step; a repeated step (after a resume) replaces the old ones."""
+        finite = {name: value for name, value in values.items() if math.isfinite(value)}
+        if not finite:
+            return
+        same_step = (_metrics.c.artifact == artifact) & (_metrics.c.step == step)
+        with self._engine.begin() as connection:
+            connection.execute(
+                _metrics.delete().where(same_step & _metrics.c.name.in_(list(finite)))
+            )
+            connection.execute(
+                _metrics.insert(),
+                [
+                    {"artifact": artifact, "name": name, "step": step, "value": float(value)}
+                    for name, value in finite.items()
+                ],
+            )
+
+    def metrics(self, artifact: str, name: str) -> list[tuple[int, float]]:
+        """One measurement's (step, value) pairs by step."""
+        query = (
+            sql.select(_metrics.c.step, _metrics.c.value)
+            .where((_metrics.c.artifact == artifact) & (_metrics.c.name == name))
+            .order_by(_metrics.c.step)
+        )
+        with self._engine.connect() as connection:
+            return [(int(step), float(value)) for step, value in connection.execute(query)]
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a SQLite file."""
+    return f"sqlite:///{path}"
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _connect(url: str) -> Engine:
+    try:
+        engine = sql.create_engine(url)
+    except (ArgumentError, NoSuchModuleError):
+        raise UsageError(
+            "the store's URL cannot be read",
+            fix="write sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE",
+        ) from None
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "psycopg", "postgres") from None
+    if engine.dialect.name == "sqlite":
+        sql.event.listen(engine, "connect", _tune_sqlite)
+    return engine
+
+
+def _tune_sqlite(connection: Any, _record: Any) -> None:
+    # WAL lets readers (show, the server) work while a run writes.
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA busy_timeout=5000")
+
+
+def _first_line(error: SQLAlchemyError) -> str:
+    return str(error).splitlines()[0]

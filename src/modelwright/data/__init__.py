@@ -1,0 +1,1 @@
+"""Data: documents and examples, from where they are found to what training reads."""

@@ -1,0 +1,116 @@
+"""Parquet tables: the only place that knows PyArrow."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from modelwright.core.errors import InputError
+from modelwright.core.files import atomic_open
+
+ColumnType = Literal["text", "integer"]
+Columns = Mapping[str, ColumnType]
+"""Names and types of a table's columns; any value may be missing (None)."""
+
+ROWS_AT_ONCE = 256
+_TYPES = {"text": pa.string(), "integer": pa.int64()}
+
+
+class TableWriter:
+    """Writes one zstd-compressed Parquet file, seen under its name only when it is complete.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write; replaced if it is there.
+    columns : mapping of name to type
+        The table's columns.
+    """
+
+    def __init__(self, path: Path, columns: Columns):
+        self._names = list(columns)
+        self._schema = pa.schema([(name, _TYPES[kind]) for name, kind in columns.items()])
+        self._path = path
+        self._stack = ExitStack()
+
+    def __enter__(self) -> TableWriter:
+        self._file = self._stack.enter_context(atomic_open(self._path))
+        self._writer = pq.ParquetWriter(self._file, self._schema, compression="zstd")
+        return self
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write rows, each a mapping of column name to value, as one row group."""
+        columns = [
+            pa.array([row[name] for row in rows], type=self._schema.field(name).type)
+            for name in self._names
+        ]
+        self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            with self._stack:
+                self._writer.close()
+            return
+        # The file is thrown away: what closing says about it would hide the first error.
+        with contextlib.suppress(OSError):
+            self._writer.close()
+        self._stack.__exit__(kind, error, trace)
+
+
+def read_rows(path: Path, columns: Columns) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a Parquet file, a few hundred at a time; columns it lacks are left out.
+
+    Raises
+    ------
+    InputError
+        If the file is not Parquet, is damaged, or a column has another type.
+    """
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(pq.ParquetFile(path))
+            schema = file.schema_arrow
+            names = [name for name in columns if name in schema.names]
+            for name in names:
+                _check_type(path, name, columns[name], schema.field(name).type)
+            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=names):
+                values = [batch.column(name).to_pylist() for name in names]
+                for row in zip(*values, strict=True):
+                    yield dict(zip(names, row, strict=True))
+        except (pa.ArrowException, UnicodeDecodeError) as error:
+            raise _damaged(path, error) from None
+        except OSError as error:
+            # PyArrow raises OSError without a number when the content is at fault.
+            if error.errno is not None:
+                raise
+            raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return InputError(
+        f"cannot read this Parquet file: {lines[0]}",
+        where=path,
+        fix="delete its folder and run again, or bring an undamaged copy",
+    )
+
+
+def _check_type(path: Path, name: str, wanted: ColumnType, found: pa.DataType) -> None:
+    text = pa.types.is_string(found) or pa.types.is_large_string(found)
+    if not (text if wanted == "text" else pa.types.is_integer(found)):
+        raise InputError(
+            f"column '{name}' holds {found}, and {wanted} is needed",
+            where=path,
+            fix=f"write '{name}' as a column of {wanted}",
+        )

@@ -1,0 +1,1 @@
+"""Where documents come from; each file here reads one kind of source."""

@@ -1,0 +1,234 @@
+"""One thread that owns the engine, so that many requests can share it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from queue import SimpleQueue
+from types import TracebackType
+
+from modelwright.core.errors import ModelwrightError
+from modelwright.inference.engine import Engine, StepOutput
+from modelwright.inference.sampling import SamplingParams
+from modelwright.inference.sequence import FinishReason, Sequence
+
+MAX_WAITING = 64
+"""Most generations that may wait for a free place."""
+
+
+class QueueFullError(ModelwrightError):
+    """Too many generations wait already."""
+
+
+class EngineStoppedError(ModelwrightError):
+    """The engine was stopped while, or before, a text was generated."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """News of one generation.
+
+    Attributes
+    ----------
+    text : str
+        New text.
+    tokens : int
+        Tokens generated so far.
+    finish_reason : {"stop", "length", "abort"} or None
+        Set in the last update.
+    """
+
+    text: str
+    tokens: int
+    finish_reason: FinishReason | None = None
+
+
+class Generation:
+    """A text that is being generated in the background.
+
+    Iterating gives the pieces of text as they come, until it has ended.
+
+    Parameters
+    ----------
+    sequence : Sequence
+        What is generated.
+    cancel : callable
+        Tells the engine's thread to stop this generation.
+    deliver : callable, optional
+        Called with every :class:`Update`, from the engine's thread, so it must not block.
+        Without it, updates wait for the iterator, which one thread may use.
+    """
+
+    def __init__(
+        self,
+        sequence: Sequence,
+        cancel: Callable[[Generation], None],
+        deliver: Callable[[Update], None] | None = None,
+    ):
+        self.sequence = sequence
+        self._cancel = cancel
+        self._updates: SimpleQueue[Update] = SimpleQueue()
+        self.deliver = deliver or self._updates.put
+        self.last: Update | None = None
+        """The final update, once the iterator has met it."""
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Length of the prompt in tokens."""
+        return len(self.sequence.prompt)
+
+    def cancel(self) -> None:
+        """Stop generating, from any thread; the last update then says "abort"."""
+        self._cancel(self)
+
+    def __iter__(self) -> Iterator[str]:
+        while self.last is None:
+            update = self._updates.get()
+            if update.finish_reason is not None:
+                self.last = update
+            if update.text:
+                yield update.text
+
+
+class BackgroundEngine:
+    """Runs an engine in its own thread for as long as the ``with`` block lasts.
+
+    Parameters
+    ----------
+    engine : Engine
+        Nobody else may use it meanwhile, but for its tokenizer and its fixed properties.
+    max_waiting : int
+        Most generations that wait for a free place; more are refused.
+    """
+
+    def __init__(self, engine: Engine, max_waiting: int = MAX_WAITING):
+        self.engine = engine
+        self.most_generations = engine.max_sequences + max_waiting
+        self._commands: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._lock = threading.Lock()  # guards the two below
+        self._generations: dict[Sequence, Generation] = {}
+        self._is_running = False
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+
+    def __enter__(self) -> BackgroundEngine:
+        self._is_running = True
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+        self._thread.join()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it takes work."""
+        return self._is_running
+
+    def submit(
+        self,
+        prompt: list[int],
+        params: SamplingParams,
+        deliver: Callable[[Update], None] | None = None,
+    ) -> Generation:
+        """Start to generate; returns at once. Any thread may call this.
+
+        Raises
+        ------
+        ContextLengthError, InputError
+            If the prompt cannot be run.
+        QueueFullError
+            If too many wait already.
+        EngineStoppedError
+            If the engine does not run any more.
+        """
+        return self.submit_many([(prompt, params, deliver)])[0]
+
+    def submit_many(
+        self,
+        requests: list[tuple[list[int], SamplingParams, Callable[[Update], None] | None]],
+    ) -> list[Generation]:
+        """Start all of them or, if one is refused, none; raises as :meth:`submit`."""
+        generations = [
+            Generation(self.engine.new_sequence(prompt, params), self._cancel, deliver)
+            for prompt, params, deliver in requests
+        ]
+        with self._lock:
+            if not self._is_running:
+                raise EngineStoppedError("the engine has stopped", fix="start it again")
+            if len(self._generations) + len(generations) > self.most_generations:
+                raise QueueFullError(
+                    f"the queue is full: {len(self._generations)} texts are being generated "
+                    "or wait",
+                    fix="try again in a moment",
+                )
+            for generation in generations:
+                self._generations[generation.sequence] = generation
+                self._commands.put(partial(self.engine.scheduler.add, generation.sequence))
+        return generations
+
+    def stop(self) -> None:
+        """Stop after the step under way; all that is unfinished ends with "abort".
+
+        Returns at once, and may be called from a signal handler.
+        """
+        self._is_stopping = True
+        self._commands.put(_wake_up)
+
+    def _cancel(self, generation: Generation) -> None:
+        self._commands.put(partial(self._abort, generation))
+
+    def _run(self) -> None:
+        try:
+            while not self._is_stopping:
+                self._obey()
+                for output in self.engine.step():
+                    self._publish(output)
+        finally:
+            # However the thread ends, nobody may wait for it for ever.
+            with self._lock:
+                self._is_running = False
+                unfinished = list(self._generations.values())
+                self._generations.clear()
+            for generation in unfinished:
+                generation.deliver(_aborted(generation.sequence))
+
+    def _obey(self) -> None:
+        """Carry out what other threads asked for; sleep while there is nothing to do."""
+        if not self.engine.has_work:
+            self._commands.get()()
+        while not self._commands.empty():
+            self._commands.get()()
+
+    def _publish(self, output: StepOutput) -> None:
+        sequence = output.sequence
+        generation = self._generations[sequence]
+        if sequence.is_finished:
+            self._forget(sequence)
+        generation.deliver(Update(output.text, len(sequence.generated), sequence.finish_reason))
+
+    def _abort(self, generation: Generation) -> None:
+        sequence = generation.sequence
+        if not sequence.is_finished:
+            self.engine.abort(sequence)
+            self._forget(sequence)
+            generation.deliver(_aborted(sequence))
+
+    def _forget(self, sequence: Sequence) -> None:
+        with self._lock:
+            self._generations.pop(sequence, None)
+
+
+def _aborted(sequence: Sequence) -> Update:
+    return Update("", len(sequence.generated), "abort")
+
+
+def _wake_up() -> None:
+    """A command that does nothing but end the engine's sleep."""

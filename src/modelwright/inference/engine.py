@@ -1,0 +1,317 @@
+"""The engine: takes prompts, runs the model step by step, gives text and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from modelwright.core.errors import InputError, UsageError
+from modelwright.inference.model_runner import ModelRunner, pad
+from modelwright.inference.sampling import MAX_SEED, SamplingParams, make_generator, sample
+from modelwright.inference.scheduler import Scheduler
+from modelwright.inference.sequence import FinishReason, Sequence
+from modelwright.models.pretrained import load_model
+from modelwright.models.transformer import CausalLM
+from modelwright.tokens.tokenizer import Tokenizer
+
+PREFILL_TOKENS = 2048
+"""Most prompt tokens run in one step."""
+
+SCORE_TOKENS = 4096
+"""Most tokens, padding included, scored in one forward pass."""
+
+
+class ContextLengthError(InputError):
+    """A prompt or text that does not fit into the model's context.
+
+    Attributes
+    ----------
+    tokens, context_length : int
+        What was asked for, and what the model holds.
+    """
+
+    def __init__(self, what: str, tokens: int, context_length: int):
+        super().__init__(what, fix="shorten the text")
+        self.tokens, self.context_length = tokens, context_length
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What the model said after one prompt.
+
+    Attributes
+    ----------
+    tokens : list of int
+        Generated ids, the one that ended the text included.
+    text : str
+        What they say, without control tokens and stop strings.
+    finish_reason : {"stop", "length", "abort"}
+        Why it ended.
+    prompt_tokens : int
+        Length of the prompt in tokens.
+    """
+
+    tokens: list[int]
+    text: str
+    finish_reason: FinishReason
+    prompt_tokens: int
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """One sequence's part of a step.
+
+    Attributes
+    ----------
+    sequence : Sequence
+        The sequence, with the new token already in it.
+    text : str
+        Its new text, often empty while characters or stop strings are incomplete.
+    """
+
+    sequence: Sequence
+    text: str
+
+
+class Engine:
+    """Generates and scores text with one model.
+
+    One thread at a time may use it; ``background.BackgroundEngine`` shares it among many.
+
+    Parameters
+    ----------
+    model : CausalLM
+        In evaluation mode, on its device.
+    tokenizer : Tokenizer
+        The model's own.
+    max_sequences : int
+        Most sequences that run at once; the others wait.
+
+    Raises
+    ------
+    InputError
+        If the tokenizer has more tokens than the model.
+    """
+
+    def __init__(self, model: CausalLM, tokenizer: Tokenizer, *, max_sequences: int = 16):
+        if max_sequences < 1:
+            raise UsageError(f"max_sequences must be at least 1; got {max_sequences}")
+        if tokenizer.vocabulary_size > model.config.vocab_size:
+            raise InputError(
+                f"the tokenizer has {tokenizer.vocabulary_size} tokens and the model knows "
+                f"{model.config.vocab_size}",
+                fix="use the tokenizer that the model was trained with",
+            )
+        self.model = model
+        self.tokenizer = tokenizer
+        self.max_sequences = max_sequences
+        self.context_length = model.config.max_position_embeddings
+        self.scheduler = Scheduler(max_sequences, PREFILL_TOKENS)
+        self.runner = ModelRunner(model, max_sequences)
+        self._end_tokens = {tokenizer.end_of_text, tokenizer.message_end}
+
+    @classmethod
+    def load(cls, folder: Path, *, max_sequences: int = 16, device: str = "cpu") -> Engine:
+        """Open a model folder; in bfloat16 on CUDA, in float32 elsewhere.
+
+        Raises
+        ------
+        InputError
+            If the folder holds no usable model and tokenizer.
+        UsageError
+            If the machine has no such device.
+        """
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise UsageError("this machine has no CUDA device", fix="use the cpu")
+        model = load_model(folder, device)
+        if device.startswith("cuda"):
+            # Parameters only: the rotary tables lose far positions in bfloat16.
+            for parameter in model.parameters():
+                parameter.data = parameter.data.bfloat16()
+        return cls(model, Tokenizer.load(folder), max_sequences=max_sequences)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether any sequence waits or runs."""
+        return self.scheduler.has_work
+
+    def add(self, prompt: list[int], params: SamplingParams) -> Sequence:
+        """Put a prompt into the queue; :meth:`step` works on it.
+
+        Raises
+        ------
+        ContextLengthError
+            If the prompt leaves no room for a single token.
+        InputError
+            If it is empty or holds ids that the tokenizer does not have.
+        """
+        sequence = self.new_sequence(prompt, params)
+        self.scheduler.add(sequence)
+        return sequence
+
+    def new_sequence(self, prompt: list[int], params: SamplingParams) -> Sequence:
+        """Make a sequence without queueing it, which any thread may; raises as :meth:`add`."""
+        self.check_prompt(prompt)
+        return Sequence(list(prompt), params, make_generator(params, self.runner.device))
+
+    def check_prompt(self, prompt: list[int]) -> None:
+        """Refuse a prompt that cannot be run; raises as :meth:`add` does."""
+        if not prompt:
+            raise InputError("the prompt is empty", fix="give at least one token")
+        unknown = next((id for id in prompt if not 0 <= id < self.tokenizer.vocabulary_size), None)
+        if unknown is not None:
+            raise InputError(
+                f"the prompt has token {unknown}, which is unknown",
+                fix=f"use ids from 0 to {self.tokenizer.vocabulary_size - 1}",
+            )
+        if len(prompt) >= self.context_length:
+            raise ContextLengthError(
+                f"the prompt has {len(prompt)} tokens, and the model's context of "
+                f"{self.context_length} must hold the prompt and at least one token more",
+                len(prompt),
+                self.context_length,
+            )
+
+    @torch.inference_mode()
+    def step(self) -> list[StepOutput]:
+        """Bring every running sequence, and the waiting ones that fit, one token forward."""
+        batch = self.scheduler.schedule()
+        sequences = batch.prefill + batch.decode
+        if not sequences:
+            return []
+        logits = self.runner.run(batch)[:, : self.tokenizer.vocabulary_size]
+        params = [sequence.params for sequence in sequences]
+        tokens = sample(logits, params, [sequence.generator for sequence in sequences])
+        return [self._advance(*pair) for pair in zip(sequences, tokens.tolist(), strict=True)]
+
+    def abort(self, sequence: Sequence) -> None:
+        """Cancel a sequence and free its place; one that has ended stays as it is."""
+        if not sequence.is_finished:
+            self.scheduler.remove(sequence)
+            sequence.finish("abort")
+
+    def generate(
+        self,
+        prompts: list[list[int]],
+        params: SamplingParams,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> list[Completion]:
+        """Complete many prompts, as many at once as there are slots.
+
+        Parameters
+        ----------
+        prompts : list of list of int
+            Token ids.
+        params : SamplingParams
+            For all of them; prompt i draws from seed + i, so that equal prompts differ.
+        on_progress : callable, optional
+            Called with the number of finished prompts after each step.
+
+        Returns
+        -------
+        list of Completion
+            In the order of the prompts.
+
+        Raises
+        ------
+        ContextLengthError, InputError
+            As :meth:`add`, before anything is generated.
+        """
+        for prompt in prompts:
+            self.check_prompt(prompt)
+        sequences = [
+            self.add(prompt, _with_own_seed(params, index)) for index, prompt in enumerate(prompts)
+        ]
+        finished = 0
+        while finished < len(sequences):
+            finished += sum(output.sequence.is_finished for output in self.step())
+            if on_progress is not None:
+                on_progress(finished)
+        return [_completion(sequence) for sequence in sequences]
+
+    @torch.inference_mode()
+    def score(self, sequences: list[list[int]]) -> list[Tensor]:
+        """Log-probability of every token, given those before it.
+
+        Parameters
+        ----------
+        sequences : list of list of int
+            Token ids.
+
+        Returns
+        -------
+        list of Tensor
+            Natural logarithms, float32 on the CPU; length n - 1 for n tokens.
+
+        Raises
+        ------
+        ContextLengthError
+            If a sequence is longer than the context.
+        """
+        for sequence in sequences:
+            if len(sequence) > self.context_length:
+                raise ContextLengthError(
+                    f"a text to score has {len(sequence)} tokens; the model's context holds "
+                    f"{self.context_length}",
+                    len(sequence),
+                    self.context_length,
+                )
+        scores = [torch.zeros(0)] * len(sequences)
+        for indices in _score_batches([len(sequence) for sequence in sequences]):
+            batch = self._score_batch([sequences[index] for index in indices])
+            for index, score in zip(indices, batch, strict=True):
+                scores[index] = score
+        return scores
+
+    def _score_batch(self, sequences: list[list[int]]) -> list[Tensor]:
+        tokens, _ = pad(sequences, self.runner.device)
+        logits = self.model(tokens[:, :-1]).float()  # (B, T - 1, V)
+        targets = tokens[:, 1:]
+        losses = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none").cpu()
+        return [-row[: len(ids) - 1] for row, ids in zip(losses, sequences, strict=True)]
+
+    def _advance(self, sequence: Sequence, token: int) -> StepOutput:
+        """Add a token to a sequence, and end it where it must end."""
+        text = sequence.append(token, self.tokenizer.token_bytes(token))
+        reason = self._reason_to_finish(sequence, token)
+        if reason is not None:
+            self.scheduler.remove(sequence)
+            text += sequence.finish(reason)
+        return StepOutput(sequence, text)
+
+    def _reason_to_finish(self, sequence: Sequence, token: int) -> FinishReason | None:
+        if token in self._end_tokens or sequence.detokenizer.is_stopped:
+            return "stop"
+        is_full = sequence.length >= self.context_length
+        if is_full or len(sequence.generated) >= sequence.params.max_tokens:
+            return "length"
+        return None
+
+
+def _score_batches(lengths: list[int]) -> list[list[int]]:
+    """Indices of the sequences with something to score, grouped by similar length."""
+    batches: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+        if lengths[index] < 2:
+            continue
+        if batches and lengths[batches[-1][0]] * (len(batches[-1]) + 1) <= SCORE_TOKENS:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+    return batches
+
+
+def _with_own_seed(params: SamplingParams, index: int) -> SamplingParams:
+    if params.seed is None:
+        return params
+    return replace(params, seed=(params.seed + index) % (MAX_SEED + 1))
+
+
+def _completion(sequence: Sequence) -> Completion:
+    reason = sequence.finish_reason or "abort"
+    return Completion(sequence.generated, sequence.text, reason, len(sequence.prompt))

@@ -1,0 +1,81 @@
+"""Runs the model on a batch: tensors in, logits of the next tokens out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from modelwright.inference.kv_cache import KVCache
+from modelwright.inference.scheduler import Batch
+from modelwright.inference.sequence import Sequence
+from modelwright.models.transformer import CausalLM
+
+
+class ModelRunner:
+    """The model and its cache.
+
+    Parameters
+    ----------
+    model : CausalLM
+        In evaluation mode, on its device.
+    slots : int
+        Most sequences at once.
+    """
+
+    def __init__(self, model: CausalLM, slots: int):
+        self.model = model
+        weight = model.model.embed_tokens.weight
+        self.device = weight.device
+        self.cache = KVCache(model.config, slots, weight.device, weight.dtype)
+
+    def run(self, batch: Batch) -> Tensor:
+        """Logits (B, vocab_size) of the token after each sequence, prefilled ones first."""
+        parts = []
+        if batch.prefill:
+            parts.append(self._prefill(batch.prefill))
+        if batch.decode:
+            parts.append(self._decode(batch.decode))
+        return torch.cat(parts)
+
+    def _prefill(self, sequences: list[Sequence]) -> Tensor:
+        """Run whole prompts, padded on the right to one rectangle.
+
+        A causal mask keeps padding out of sight of the real tokens; what padding leaves in the
+        cache lies behind its sequence and is overwritten before it is looked at.
+        """
+        tokens, lengths = pad([sequence.prompt for sequence in sequences], self.device)
+        longest = tokens.shape[1]
+        slots = self._reserve(sequences, longest)
+        positions = torch.arange(longest, device=self.device).expand(len(sequences), -1)
+        caches = self.cache.step(slots, positions, longest)
+        hidden = self.model.hidden_states(tokens, caches=caches)  # (B, T, C)
+        return self._logits(hidden[torch.arange(len(sequences)), lengths - 1])
+
+    def _decode(self, sequences: list[Sequence]) -> Tensor:
+        """Run the last token of each sequence, each at its own position."""
+        lengths = [sequence.length for sequence in sequences]
+        longest = max(lengths)
+        slots = self._reserve(sequences, longest)
+        tokens = torch.tensor([[s.generated[-1]] for s in sequences], device=self.device)
+        positions = torch.tensor(lengths, device=self.device)[:, None] - 1  # (B, 1)
+        mask = torch.arange(longest, device=self.device) <= positions  # (B, S)
+        caches = self.cache.step(slots, positions, longest)
+        hidden = self.model.hidden_states(tokens, positions, mask[:, None, None, :], caches)
+        return self._logits(hidden[:, -1])
+
+    def _reserve(self, sequences: list[Sequence], length: int) -> list[int]:
+        slots = [sequence.slot for sequence in sequences if sequence.slot is not None]
+        self.cache.reserve(max(slots) + 1, length)
+        return slots
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        logits: Tensor = self.model.lm_head(hidden)
+        return logits.float()
+
+
+def pad(sequences: list[list[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Token ids (B, longest), padded on the right with id 0, and lengths (B,)."""
+    lengths = [len(sequence) for sequence in sequences]
+    longest = max(lengths)
+    rows = [sequence + [0] * (longest - len(sequence)) for sequence in sequences]
+    return torch.tensor(rows, device=device), torch.tensor(lengths, device=device)

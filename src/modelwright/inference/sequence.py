@@ -1,0 +1,82 @@
+"""One text being generated: its prompt, its tokens so far, and where it stands."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Literal
+
+from torch import Generator
+
+from modelwright.inference.detokenizer import Detokenizer
+from modelwright.inference.sampling import SamplingParams
+
+FinishReason = Literal["stop", "length", "abort"]
+
+
+class SequenceStatus(Enum):
+    """Where a sequence stands."""
+
+    WAITING = auto()
+    RUNNING = auto()
+    FINISHED = auto()
+
+
+class Sequence:
+    """A prompt and what the model says after it.
+
+    Parameters
+    ----------
+    prompt : list of int
+        Token ids, at least one.
+    params : SamplingParams
+        How to generate.
+    generator : torch.Generator
+        This sequence's own randomness.
+
+    Attributes
+    ----------
+    generated : list of int
+        Tokens so far, the one that ended it included.
+    text : str
+        What they say, as far as it is certain; without stop strings and control tokens.
+    slot : int or None
+        Row of the cache while it runs.
+    finish_reason : {"stop", "length", "abort"} or None
+        Why it ended: at an end token or stop string, at a limit, or cancelled.
+    """
+
+    def __init__(self, prompt: list[int], params: SamplingParams, generator: Generator):
+        self.prompt = prompt
+        self.params = params
+        self.generator = generator
+        self.generated: list[int] = []
+        self.text = ""
+        self.status = SequenceStatus.WAITING
+        self.slot: int | None = None
+        self.finish_reason: FinishReason | None = None
+        self.detokenizer = Detokenizer(params.stop)
+
+    @property
+    def length(self) -> int:
+        """Number of tokens, prompt and generated."""
+        return len(self.prompt) + len(self.generated)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing more will come."""
+        return self.status is SequenceStatus.FINISHED
+
+    def append(self, token: int, data: bytes) -> str:
+        """Add a generated token and its bytes; return the new text that is certain."""
+        self.generated.append(token)
+        return self._add(self.detokenizer.push(data))
+
+    def finish(self, reason: FinishReason) -> str:
+        """End here; return the text that was held back."""
+        self.status = SequenceStatus.FINISHED
+        self.finish_reason = reason
+        return self._add(self.detokenizer.finish())
+
+    def _add(self, piece: str) -> str:
+        self.text += piece
+        return piece

@@ -1,0 +1,1 @@
+"""Models: the transformer, and reading and writing Hugging Face folders. Nothing of training."""

@@ -1,0 +1,131 @@
+"""Models on disk: Hugging Face folders (``config.json``, ``model.safetensors``)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from modelwright.core.errors import InputError
+from modelwright.core.files import PARTIAL_SUFFIX, sync_file, sync_folder, write_json
+from modelwright.models.config import TransformerConfig
+from modelwright.models.transformer import CausalLM
+
+CONFIG, WEIGHTS, GENERATION_CONFIG = "config.json", "model.safetensors", "generation_config.json"
+
+
+def load_config(folder: Path) -> TransformerConfig:
+    """Read a model folder's shape.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no model, or one of a kind not known here.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        raise InputError(
+            "no model here: config.json is missing", where=folder, fix="check the path"
+        )
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"config.json is damaged: {error}", where=path) from None
+    return TransformerConfig.from_hugging_face(config, str(path))
+
+
+def load_model(folder: Path, device: torch.device | str = "cpu") -> CausalLM:
+    """Open a model folder, ours or one that ``transformers`` wrote, in fp32.
+
+    Raises
+    ------
+    InputError
+        If files are missing or damaged, or tensors do not fit ``config.json``.
+    """
+    config = load_config(folder)
+    tensors = load_tensors(folder / WEIGHTS)
+    if config.tie_word_embeddings:
+        tensors.pop("lm_head.weight", None)
+    model = CausalLM(config)
+    wrong = shape_problems(model, tensors)
+    if wrong:
+        raise InputError(
+            f"the weights do not fit config.json: {wrong[0]}" + _and_more(wrong), where=folder
+        )
+    model.load_state_dict(tensors, strict=False)
+    return model.to(device).eval()
+
+
+def save_model(model: CausalLM, folder: Path) -> None:
+    """Write ``config.json``, ``generation_config.json`` and ``model.safetensors``.
+
+    Tied embeddings are stored once, under the embedding's name.
+    """
+    config = model.config
+    write_json(folder / CONFIG, config.to_hugging_face())
+    write_json(
+        folder / GENERATION_CONFIG,
+        {
+            "bos_token_id": config.bos_token_id,
+            "eos_token_id": config.eos_token_id,
+            "pad_token_id": config.pad_token_id,
+            "max_length": config.max_position_embeddings,
+        },
+    )
+    save_tensors(model_tensors(model), folder / WEIGHTS)
+
+
+def model_tensors(model: CausalLM) -> dict[str, Tensor]:
+    """The tensors to store, on the CPU, by Hugging Face's names."""
+    tied = model.config.tie_word_embeddings
+    return {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in model.state_dict().items()
+        if not (tied and name == "lm_head.weight")
+    }
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write a safetensors file atomically."""
+    temporary = path.with_name(path.name + PARTIAL_SUFFIX)
+    save_file(tensors, temporary, metadata={"format": "pt"})
+    sync_file(temporary)
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file.
+
+    Raises
+    ------
+    InputError
+        If it is missing or damaged.
+    """
+    if not path.is_file():
+        raise InputError("a weights file is missing", where=path, fix="check the folder")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise InputError(f"the weights file is damaged: {error}", where=path) from None
+
+
+def shape_problems(model: CausalLM, tensors: dict[str, Tensor]) -> list[str]:
+    """What keeps ``tensors`` from filling ``model``: missing, unknown or misshapen tensors."""
+    expected = {name: tuple(tensor.shape) for name, tensor in model_tensors(model).items()}
+    problems = [f"'{name}' is missing" for name in expected if name not in tensors]
+    problems += [f"'{name}' is not part of this model" for name in tensors if name not in expected]
+    problems += [
+        f"'{name}' has shape {tuple(tensors[name].shape)} instead of {shape}"
+        for name, shape in expected.items()
+        if name in tensors and tuple(tensors[name].shape) != shape
+    ]
+    return problems
+
+
+def _and_more(problems: list[str]) -> str:
+    return f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""

@@ -1,0 +1,1 @@
+"""From a recipe to artifacts: which stages there are, what is stale, running them, lineage."""

@@ -1,0 +1,122 @@
+"""Which stages are fresh and which are stale, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from modelwright.core.artifact import Artifact
+from modelwright.core.files import sha256_json
+from modelwright.core.settings import Settings
+from modelwright.pipeline.recipe import Recipe
+from modelwright.pipeline.stages import Stage, fingerprint_of, settings_of, stages_of
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage and what is to be done about it.
+
+    Attributes
+    ----------
+    stage : Stage
+        The stage.
+    settings : Settings
+        Its settings as asked for.
+    artifact : Artifact or None
+        The finished artifact if it is fresh.
+    reason : str
+        Why it is fresh or stale, in words.
+    """
+
+    stage: Stage
+    settings: Settings
+    artifact: Artifact | None
+    reason: str
+
+
+def make_plan(recipe: Recipe, artifacts: Sequence[Artifact]) -> list[PlannedStage]:
+    """Hold a recipe against the artifacts that there are.
+
+    A stage whose input is stale counts as stale; when it runs, the input may turn out to have the
+    same content as before, and then nothing is done.
+    """
+    plan: list[PlannedStage] = []
+    done = dict[str, Artifact]()
+    stages = stages_of(recipe)
+    active = {stage.name for stage in stages}
+    for stage in stages:
+        settings = settings_of(stage, recipe)
+        awaited = [
+            maker
+            for maker in (maker_of(one.made_by, active) for one in stage.inputs)
+            if maker is not None and maker not in done
+        ]
+        if awaited:
+            planned = PlannedStage(stage, settings, None, f"{awaited[0]} is made first")
+        else:
+            planned = look_up(stage, settings, inputs_of(stage, done), artifacts)
+        if planned.artifact is not None:
+            done[stage.name] = planned.artifact
+        plan.append(planned)
+    return plan
+
+
+def look_up(
+    stage: Stage,
+    settings: Settings,
+    inputs: Mapping[str, Artifact],
+    artifacts: Sequence[Artifact],
+) -> PlannedStage:
+    """Find the artifact that this stage would make, or say why there is none."""
+    parts = key_parts(stage, settings, inputs)
+    key = sha256_json(parts)
+    earlier = [artifact for artifact in artifacts if artifact.manifest.stage == stage.name]
+    for artifact in earlier:
+        if artifact.manifest.key == key:
+            return PlannedStage(stage, settings, artifact, "up to date")
+    reason = explain(earlier[-1].manifest.key_parts, parts) if earlier else "not made yet"
+    return PlannedStage(stage, settings, None, reason)
+
+
+def key_parts(stage: Stage, settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
+    """All that decides a stage's result."""
+    return {
+        "stage": stage.name,
+        "version": stage.version,
+        "settings": settings.model_dump(),
+        "inputs": {role: artifact.manifest.digest for role, artifact in sorted(inputs.items())},
+        "outside": fingerprint_of(stage, settings),
+    }
+
+
+def explain(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """What changed between two sets of key parts, in words."""
+    reasons = []
+    if old.get("version") != new["version"]:
+        reasons.append("the stage itself has changed")
+    for name in sorted(old.get("settings", {}).keys() | new["settings"].keys()):
+        before, after = old.get("settings", {}).get(name), new["settings"].get(name)
+        if before != after:
+            reasons.append(f"{name}: {before} → {after}")
+    for role in sorted(old.get("inputs", {}).keys() | new["inputs"].keys()):
+        if old.get("inputs", {}).get(role) != new["inputs"].get(role):
+            reasons.append(f"another {role}")
+    if old.get("outside") != new["outside"]:
+        reasons.append("the sources have changed")
+    return ", ".join(reasons) or "the finished artifact is gone"
+
+
+def inputs_of(stage: Stage, done: Mapping[str, Artifact]) -> dict[str, Artifact]:
+    """The stage's inputs among the finished artifacts, by role."""
+    found = {}
+    for wanted in stage.inputs:
+        maker = maker_of(wanted.made_by, done.keys())
+        if maker is not None:
+            found[wanted.role] = done[maker]
+    return found
+
+
+def maker_of(made_by: Sequence[str], names: Any) -> str | None:
+    """The first of the stages that can make an input and is among ``names``."""
+    return next((name for name in made_by if name in names), None)

@@ -1,0 +1,79 @@
+"""The recipe: the settings of all stages in one file, ``modelwright.yaml``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field
+
+from modelwright.core.settings import Settings, load_yaml, parse_settings
+from modelwright.data.settings import CollectSettings, ExamplesSettings, PrepareSettings
+from modelwright.evaluation.settings import EvaluateSettings
+from modelwright.tokens.settings import ShardsSettings, TokenizerSettings
+from modelwright.training.settings import BudgetText, FinetuneSettings, PretrainSettings
+
+
+class Recipe(Settings):
+    """Everything that a run depends on."""
+
+    name: str = Field("my-model", min_length=1, description="the model's name")
+    budget: BudgetText = Field(
+        "5 minutes",
+        description="time for the whole run, or pretraining in steps or tokens",
+    )
+    store: str | None = Field(
+        None, description="database URL; by default a SQLite file in the workspace"
+    )
+    collect: CollectSettings
+    prepare: PrepareSettings = PrepareSettings()
+    examples: ExamplesSettings = ExamplesSettings(sources=[])
+    tokenizer: TokenizerSettings = TokenizerSettings()
+    shards: ShardsSettings = ShardsSettings()
+    pretrain: PretrainSettings = PretrainSettings()
+    finetune: FinetuneSettings = FinetuneSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+
+
+def load_recipe(path: Path, overrides: dict[str, Any] | None = None) -> Recipe:
+    """Read and check a recipe; paths in it are relative to its folder.
+
+    Parameters
+    ----------
+    path : Path
+        The YAML file.
+    overrides : dict, optional
+        Settings from the command line, nested as in the file; they win.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read, or a setting is unknown or wrong.
+    """
+    data, lines = load_yaml(path)
+    if overrides and isinstance(data, dict):
+        data = merge(data, overrides)
+    recipe = parse_settings(Recipe, data, source=str(path), lines=lines)
+    folder = path.parent.resolve()
+    return recipe.model_copy(
+        update={
+            "collect": recipe.collect.relative_to(folder),
+            "examples": recipe.examples.relative_to(folder),
+        }
+    )
+
+
+def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """``base`` with nested ``changes`` put over it."""
+    merged = dict(base)
+    for key, value in changes.items():
+        inner = merged.get(key)
+        both = isinstance(inner, dict) and isinstance(value, dict)
+        merged[key] = merge(inner, value) if both and isinstance(inner, dict) else value
+    return merged
+
+
+def to_yaml(settings: Settings) -> str:
+    """Settings as YAML, every default shown; ``null`` is what the dial decides."""
+    return yaml.safe_dump(settings.model_dump(), sort_keys=False, allow_unicode=True)

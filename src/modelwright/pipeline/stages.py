@@ -1,0 +1,196 @@
+"""The stages: what each is called, takes, makes, and where its function is.
+
+Functions are named by text and imported when they run, so that nothing heavy is loaded to plan.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from modelwright.core.job import Job, Outcome
+from modelwright.core.settings import Settings
+from modelwright.data.settings import CollectSettings, ExamplesSettings, PrepareSettings
+from modelwright.evaluation.settings import EvaluateSettings
+from modelwright.pipeline.recipe import Recipe
+from modelwright.tokens.settings import ShardsSettings, TokenizerSettings
+from modelwright.training.settings import DialSettings, FinetuneSettings, PretrainSettings
+
+
+@dataclass(frozen=True)
+class Input:
+    """An artifact that a stage takes.
+
+    Attributes
+    ----------
+    role : str
+        What the stage calls it.
+    kind : str
+        What kind of artifact it is.
+    made_by : tuple of str
+        Stages that make it; the first that is part of the run counts.
+    optional : bool
+        Whether the stage works without it.
+    """
+
+    role: str
+    kind: str
+    made_by: tuple[str, ...]
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the way.
+
+    Attributes
+    ----------
+    name, summary : str
+        Its verb on the command line, and one line of help.
+    makes : str
+        The kind of artifact it makes.
+    settings : type of Settings
+        Its settings.
+    function : str
+        ``module:function`` of the stage itself.
+    inputs : tuple of Input
+        What it takes.
+    version : int
+        Raised when its code gives another result for the same input; makes artifacts stale.
+    fingerprint : str or None
+        ``module:function`` that hashes what the stage reads outside the workspace.
+    resumable : bool
+        Whether it goes on from what a cut-off run left in its folder.
+    """
+
+    name: str
+    summary: str
+    makes: str
+    settings: type[Settings]
+    function: str
+    inputs: tuple[Input, ...] = ()
+    version: int = 1
+    fingerprint: str | None = None
+    resumable: bool = False
+
+
+_CORPUS = Input("corpus", "corpus", ("prepare",))
+_TOKENIZER = Input("tokenizer", "tokenizer", ("tokenizer",))
+_EXAMPLES = Input("examples", "examples", ("examples",))
+_DIAL = Input("dial", "dial", ("dial",), optional=True)
+
+STAGES = (
+    Stage(
+        "collect",
+        "Read documents from files, folders or the Python documentation",
+        "corpus",
+        CollectSettings,
+        "modelwright.data.collect:collect",
+        fingerprint="modelwright.data.collect:fingerprint",
+    ),
+    Stage(
+        "prepare",
+        "Drop duplicates and unusable documents, split off validation text",
+        "corpus",
+        PrepareSettings,
+        "modelwright.data.prepare:prepare",
+        inputs=(Input("corpus", "corpus", ("collect",)),),
+    ),
+    Stage(
+        "examples",
+        "Gather questions and answers for fine-tuning",
+        "examples",
+        ExamplesSettings,
+        "modelwright.data.examples:examples",
+        fingerprint="modelwright.data.examples:fingerprint",
+    ),
+    Stage(
+        "dial",
+        "Time this machine and choose sizes and rates for the budget",
+        "dial",
+        DialSettings,
+        "modelwright.training.dial:dial",
+        inputs=(_CORPUS, Input("examples", "examples", ("examples",), optional=True)),
+    ),
+    Stage(
+        "tokenizer",
+        "Train a byte-level BPE tokenizer",
+        "tokenizer",
+        TokenizerSettings,
+        "modelwright.tokens.make_tokenizer:make_tokenizer",
+        inputs=(_CORPUS, _DIAL),
+    ),
+    Stage(
+        "shards",
+        "Encode the corpus into token shards",
+        "shards",
+        ShardsSettings,
+        "modelwright.tokens.make_shards:make_shards",
+        inputs=(_CORPUS, _TOKENIZER),
+    ),
+    Stage(
+        "pretrain",
+        "Train a model from random weights on token shards",
+        "model",
+        PretrainSettings,
+        "modelwright.training.pretrain:pretrain",
+        inputs=(Input("shards", "shards", ("shards",)), _TOKENIZER, _DIAL),
+        resumable=True,
+    ),
+    Stage(
+        "finetune",
+        "Teach a model to answer, on examples of conversations",
+        "model",
+        FinetuneSettings,
+        "modelwright.training.finetune:finetune",
+        inputs=(Input("base", "model", ("pretrain",)), _EXAMPLES, _DIAL),
+        resumable=True,
+    ),
+    Stage(
+        "evaluate",
+        "Measure a model on held-out text and questions",
+        "evaluation",
+        EvaluateSettings,
+        "modelwright.evaluation.evaluate:evaluate",
+        inputs=(
+            Input("model", "model", ("finetune", "pretrain")),
+            Input("base", "model", ("pretrain",), optional=True),
+            _CORPUS,
+            Input("examples", "examples", ("examples",), optional=True),
+        ),
+    ),
+)
+"""All stages in the order of the way; each takes from earlier ones only."""
+
+
+def stages_of(recipe: Recipe) -> list[Stage]:
+    """The stages that a recipe asks for: without examples there is nothing to fine-tune on."""
+    left_out = () if recipe.examples.sources else ("examples", "finetune")
+    return [stage for stage in STAGES if stage.name not in left_out]
+
+
+def settings_of(stage: Stage, recipe: Recipe) -> Settings:
+    """The stage's part of a recipe."""
+    if stage.name == "dial":
+        return DialSettings(budget=recipe.budget)
+    settings = getattr(recipe, stage.name)
+    assert isinstance(settings, Settings)  # the recipe has a part for each stage; tested
+    return settings
+
+
+def load_function(stage: Stage) -> Callable[[Job[Any]], Outcome]:
+    """Import and return the stage's function."""
+    function: Callable[[Job[Any]], Outcome] = _load(stage.function)
+    return function
+
+
+def fingerprint_of(stage: Stage, settings: Settings) -> str | None:
+    """Hash of what the stage would read outside the workspace, or None if it reads nothing."""
+    return None if stage.fingerprint is None else str(_load(stage.fingerprint)(settings))
+
+
+def _load(name: str) -> Any:
+    module, attribute = name.split(":")
+    return getattr(importlib.import_module(module), attribute)

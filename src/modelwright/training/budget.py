@@ -1,0 +1,132 @@
+"""Budgets as values: how long training may go on, in steps, tokens, epochs or time."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from modelwright.core.errors import UsageError
+
+Unit = Literal["steps", "tokens", "epochs", "seconds"]
+
+_UNITS: dict[str, tuple[Unit, float]] = {
+    "step": ("steps", 1),
+    "token": ("tokens", 1),
+    "epoch": ("epochs", 1),
+    "second": ("seconds", 1),
+    "sec": ("seconds", 1),
+    "s": ("seconds", 1),
+    "minute": ("seconds", 60),
+    "min": ("seconds", 60),
+    "m": ("seconds", 60),
+    "hour": ("seconds", 3600),
+    "h": ("seconds", 3600),
+    "day": ("seconds", 86_400),
+}
+_MULTIPLES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9}
+_PATTERN = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?(?:e[0-9]+)?)\s*([kmb]?)\s*([a-z]+)\s*")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """An amount and its unit."""
+
+    amount: float
+    unit: Unit
+
+    @classmethod
+    def parse(cls, text: str) -> Budget:
+        """Read ``5 minutes``, ``90 s``, ``2000 steps``, ``3M tokens``, ``4 epochs``.
+
+        Raises
+        ------
+        UsageError
+            If it is something else, or zero.
+        """
+        match = _PATTERN.fullmatch(text.lower())
+        word = match[3] if match else ""
+        known = _UNITS.get(word) or _UNITS.get(word.removesuffix("s"))
+        # "5 m" is minutes: the multiple needs a unit behind it, which the pattern ensures.
+        if match is None or known is None or (match[2] and known[0] == "seconds"):
+            raise UsageError(
+                f"'{text}' is no budget",
+                fix='write, for example, "5 minutes", "2000 steps", "3M tokens" or "4 epochs"',
+            )
+        amount = float(match[1]) * _MULTIPLES[match[2]] * known[1]
+        if amount <= 0:
+            raise UsageError(f"'{text}' leaves no time", fix="give more than zero")
+        return cls(amount, known[0])
+
+    def __str__(self) -> str:
+        if self.unit != "seconds":
+            return f"{self.amount:.10g} {self.unit}"
+        if self.amount < 120:
+            return f"{self.amount:.4g} seconds"
+        return f"{self.amount / 60:.4g} minutes"
+
+
+@dataclass
+class Horizon:
+    """How far a run is, as a fraction that the schedule reads.
+
+    A budget of steps, tokens or epochs fixes the number of steps. A budget of time does not:
+    the number of remaining steps is estimated anew after each step, and the fraction moves by
+    what is left of it divided by that number, so that it reaches 1 when the time is up.
+
+    Attributes
+    ----------
+    total_steps : int or None
+        Fixed number of steps, or None when the limit is time.
+    seconds_limit : float or None
+        Training time allowed, or None when the limit is steps.
+    progress : float
+        Fraction done, 0 … 1.
+    seconds : float
+        Training time used so far, over all resumed parts.
+    """
+
+    total_steps: int | None
+    seconds_limit: float | None
+    progress: float = 0.0
+    seconds: float = 0.0
+    seconds_per_step: float = 0.0
+
+    @classmethod
+    def of(cls, budget: Budget, tokens_per_step: int, steps_per_epoch: int) -> Horizon:
+        """The horizon that a budget sets for steps of that size."""
+        if budget.unit == "seconds":
+            return cls(None, budget.amount)
+        per_unit = {
+            "steps": 1.0,
+            "tokens": 1.0 / tokens_per_step,
+            "epochs": float(steps_per_epoch),
+        }[budget.unit]
+        return cls(max(1, round(budget.amount * per_unit)), None)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no further step should be taken."""
+        return self.progress >= 1.0
+
+    def next_progress(self, step: int) -> float:
+        """What the fraction will be after the step that comes now (``step`` counts from 0)."""
+        if self.total_steps is not None:
+            return min(1.0, (step + 1) / self.total_steps)
+        if self.seconds_per_step == 0.0:
+            return self.progress
+        assert self.seconds_limit is not None  # one of the two limits is always set
+        steps_left = max(1.0, (self.seconds_limit - self.seconds) / self.seconds_per_step)
+        return min(1.0, self.progress + (1.0 - self.progress) / steps_left)
+
+    def advance(self, step: int, seconds: float) -> None:
+        """Record that a step was done and how long it took, all overheads included."""
+        self.seconds += seconds
+        # The first step is slow (allocations, compilation) and tells little of the rest.
+        if self.seconds_per_step == 0.0 or step < 3:
+            self.seconds_per_step = seconds
+        else:
+            self.seconds_per_step += 0.1 * (seconds - self.seconds_per_step)
+        self.progress = self.next_progress(step)
+        if self.seconds_limit is not None and self.seconds >= self.seconds_limit:
+            self.progress = 1.0

@@ -1,0 +1,47 @@
+"""Where to compute, and in which number format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from modelwright.core.errors import UsageError
+from modelwright.core.machine import available_cores
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name; ``auto`` takes CUDA, then MPS, then the CPU.
+
+    Raises
+    ------
+    UsageError
+        If the machine has no such device.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = next((device for device, is_there in there.items() if is_there), "cpu")
+    elif not there.get(name, True):
+        raise UsageError(f"this machine has no {name} device", fix="use --device auto")
+    if name == "cpu":
+        torch.set_num_threads(available_cores())
+    return torch.device(name)
+
+
+def pick_precision(name: str, device: torch.device) -> torch.dtype:
+    """The type of matrix products; ``auto`` takes bfloat16 where the hardware computes in it."""
+    if name != "auto":
+        return torch.bfloat16 if name == "bfloat16" else torch.float32
+    if device.type == "cuda":
+        has_bfloat16 = torch.cuda.is_bf16_supported()
+    elif device.type == "cpu":
+        capabilities = _cpu_capabilities()
+        has_bfloat16 = bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    else:
+        has_bfloat16 = False
+    return torch.bfloat16 if has_bfloat16 else torch.float32
+
+
+def _cpu_capabilities() -> Mapping[str, object]:
+    # Missing in older torch, where float32 is the safe choice.
+    return torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}

@@ -1,0 +1,81 @@
+"""Settings of the dial, pretrain and finetune stages. What is left open, the dial decides."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from modelwright.core.errors import UsageError
+from modelwright.core.settings import Settings
+from modelwright.training.budget import Budget
+
+
+def _check_budget(text: str) -> str:
+    try:
+        Budget.parse(text)
+    except UsageError as error:
+        raise ValueError(f"{error.what}; {error.fix}") from None
+    return text
+
+
+BudgetText = Annotated[str, AfterValidator(_check_budget)]
+"""A budget as text: ``5 minutes``, ``2000 steps``, ``3M tokens``, ``4 epochs``."""
+
+
+class DialSettings(Settings):
+    """The main dial: how much the model may cost."""
+
+    budget: BudgetText = Field(
+        "5 minutes",
+        description="time for the whole run, or the amount of pretraining in steps or tokens",
+    )
+
+
+class LoopSettings(Settings):
+    """What every kind of training has."""
+
+    budget: BudgetText | None = Field(None, description="when training ends")
+    learning_rate: float | None = Field(
+        None, gt=0, description="peak rate of AdamW, for embeddings and norms"
+    )
+    matrix_learning_rate: float | None = Field(
+        None, gt=0, description="peak rate of Muon, for the matrices in the blocks"
+    )
+    optimizer: Literal["muon", "adamw"] = Field("muon", description="optimizer of the matrices")
+    weight_decay: float = Field(0.1, ge=0, description="decoupled weight decay")
+    warmup: float = Field(0.02, ge=0, le=0.5, description="part of the run with rising rate")
+    decay: float = Field(0.6, ge=0, le=1, description="part of the run with falling rate")
+    max_gradient_norm: float = Field(1.0, gt=0, description="gradients are clipped to this")
+    batch_rows: int | None = Field(None, ge=1, description="sequences in an optimizer step")
+    micro_batch_rows: int = Field(32, ge=1, description="sequences that go through at once")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="type of matrix products; auto: bfloat16 where the machine has it"
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
+    checkpoint_seconds: float = Field(20.0, ge=0, description="time between checkpoints for resume")
+    seed: int = Field(0, description="sets the first weights and the order of the data")
+
+
+class PretrainSettings(LoopSettings):
+    """How to pretrain a model from random weights."""
+
+    hidden_size: int | None = Field(None, ge=64, multiple_of=64, description="width")
+    layers: int | None = Field(None, ge=1, description="number of transformer blocks")
+    heads: int | None = Field(None, ge=1, description="query heads; by default width / head_dim")
+    kv_heads: int | None = Field(None, ge=1, description="key/value heads; by default half")
+    head_dim: Literal[64, 128] = Field(64, description="width of an attention head")
+    intermediate_size: int | None = Field(
+        None, ge=64, multiple_of=32, description="width of the feed-forward; by default 3 x width"
+    )
+    tie_embeddings: bool = Field(True, description="use the embedding as output head too")
+    sequence_length: int | None = Field(None, ge=16, description="tokens in a training window")
+    context_length: int = Field(512, ge=16, description="longest sequence the finished model takes")
+    validation_windows: int = Field(64, ge=1, description="held-out windows to measure on")
+    validation_count: int = Field(8, ge=0, description="how often to measure during the run")
+
+
+class FinetuneSettings(LoopSettings):
+    """How to fine-tune a model on examples."""
+
+    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")

@@ -1,0 +1,44 @@
+"""Held-out measurements during training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from modelwright.models.transformer import CausalLM
+from modelwright.tokens.tokenizer import Tokenizer
+from modelwright.training.batches import Batch
+from modelwright.training.loop import Objective
+
+
+def mean_loss(
+    model: CausalLM, objective: Objective, batches: Sequence[Batch], precision: torch.dtype
+) -> float:
+    """Mean loss in nats over the weight of all batches; the model is left in training mode."""
+    device = next(model.parameters()).device
+    model.eval()
+    total = weight = 0.0
+    use_autocast = precision != torch.float32
+    with torch.inference_mode(), torch.autocast(device.type, precision, enabled=use_autocast):
+        for batch in batches:
+            total += float(objective(model, batch.to(device)))
+            weight += float(batch.weights.sum())
+    model.train()
+    return total / weight
+
+
+def bits_per_byte(loss: float, batches: Sequence[Batch], tokenizer: Tokenizer) -> float:
+    """Turn a mean loss per token into bits for each byte of the text that the targets spell.
+
+    Unlike the loss per token this can be compared between tokenizers.
+    """
+    lengths = torch.tensor([len(tokenizer.token_bytes(i)) for i in range(_highest(batches) + 1)])
+    text_bytes = sum(int(lengths[batch.targets].sum()) for batch in batches)
+    tokens = sum(batch.targets.numel() for batch in batches)
+    return loss * tokens / math.log(2) / text_bytes
+
+
+def _highest(batches: Sequence[Batch]) -> int:
+    return max(int(batch.targets.max()) for batch in batches)

@@ -1,0 +1,117 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from modelwright.inference.background import (
+    BackgroundEngine,
+    EngineStoppedError,
+    QueueFullError,
+    Update,
+)
+from modelwright.inference.engine import ContextLengthError, Engine
+from modelwright.inference.sampling import SamplingParams
+
+GREEDY = SamplingParams(max_tokens=24, temperature=0.0)
+
+
+def test_many_threads_get_what_one_gets(engine: Engine) -> None:
+    prompts = [engine.tokenizer.encode(text) for text in ("The", "fox", "世界", "def", "a") * 4]
+    expected = engine.generate(prompts, GREEDY)
+    with BackgroundEngine(engine) as background, ThreadPoolExecutor(8) as pool:
+
+        def generate(prompt: list[int]) -> tuple[str, Update | None]:
+            generation = background.submit(prompt, GREEDY)
+            return "".join(generation), generation.last
+
+        got = list(pool.map(generate, prompts))
+    for (text, last), completion in zip(got, expected, strict=True):
+        assert text == completion.text
+        assert last is not None
+        assert last.tokens == len(completion.tokens)
+        assert last.finish_reason == completion.finish_reason
+
+
+def test_a_cancelled_generation_ends_and_frees_its_place(engine: Engine) -> None:
+    endless = replace(GREEDY, max_tokens=10_000)
+    with BackgroundEngine(engine) as background:
+        submitted = [background.submit([index + 5], endless) for index in range(6)]
+        for generation in submitted:
+            generation.cancel()
+            generation.cancel()
+        for generation in submitted:
+            list(generation)
+            assert generation.last is not None
+            assert generation.last.finish_reason in ("abort", "length", "stop")
+        assert "".join(background.submit([5], GREEDY)) == engine_text(engine)
+
+
+def engine_text(engine: Engine) -> str:
+    other = Engine(engine.model, engine.tokenizer)
+    return other.generate([[5]], GREEDY)[0].text
+
+
+def test_the_queue_is_bounded_and_refuses_all_or_nothing(engine: Engine) -> None:
+    gate = threading.Event()
+    updates: list[Update] = []
+
+    def block_then_note(update: Update) -> None:
+        gate.wait(60)
+        updates.append(update)
+
+    with BackgroundEngine(engine, max_waiting=2) as background:
+        generations = [background.submit([1], GREEDY, block_then_note) for _ in range(5)]
+        with pytest.raises(QueueFullError, match="5 texts"):
+            background.submit_many([([1], GREEDY, None)] * 2)
+        last = background.submit([1], GREEDY)
+        with pytest.raises(QueueFullError):
+            background.submit([1], GREEDY)
+        gate.set()
+        list(last)
+        assert len(generations) == 5
+        again = background.submit_many([([1], GREEDY, None)] * 2)
+        for generation in again:
+            list(generation)
+    assert sum(update.finish_reason is not None for update in updates) == 5
+
+
+def test_wrong_prompts_are_refused_at_once(engine: Engine) -> None:
+    with BackgroundEngine(engine) as background, pytest.raises(ContextLengthError):
+        background.submit([1] * 500, GREEDY)
+
+
+def test_stopping_ends_everything_and_refuses_more(engine: Engine) -> None:
+    gate = threading.Event()
+    seen: list[Update] = []
+
+    def hold(update: Update) -> None:
+        gate.wait(60)
+        seen.append(update)
+
+    with BackgroundEngine(engine) as background:
+        background.submit([1], replace(GREEDY, max_tokens=10_000), hold)
+        waiting = background.submit([2], replace(GREEDY, max_tokens=10_000))
+        background.stop()
+        gate.set()
+        list(waiting)
+        assert waiting.last is not None
+        assert waiting.last.finish_reason == "abort"
+    assert seen[-1].finish_reason == "abort"
+    with pytest.raises(EngineStoppedError):
+        background.submit([1], GREEDY)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_nobody_waits_for_an_engine_that_broke(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(engine.runner, "run", break_down)
+    with BackgroundEngine(engine) as background:
+        generation = background.submit([1], GREEDY)
+        assert list(generation) == []
+        assert generation.last == Update("", 0, "abort")
+        assert not background.is_running

@@ -1,0 +1,105 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelwright.core.errors import InputError
+from modelwright.inference.sampling import (
+    SamplingParams,
+    make_generator,
+    probabilities,
+    sample,
+)
+
+LOGITS = torch.tensor([[1.0, 3.0, 2.0, 0.0, -1.0]])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_tokens": 0},
+        {"temperature": -0.1},
+        {"temperature": math.nan},
+        {"temperature": math.inf},
+        {"top_k": -1},
+        {"top_p": 0.0},
+        {"top_p": 1.1},
+        {"stop": ("",)},
+        {"stop": ("x",) * 17},
+        {"seed": -1},
+        {"seed": 2**63},
+    ],
+)
+def test_params_that_cannot_be_meant_are_refused_by_name(wrong: dict) -> None:
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        SamplingParams(**{"max_tokens": 1, **wrong})
+
+
+def test_temperature_divides_the_logits() -> None:
+    got = probabilities(LOGITS, [SamplingParams(1, temperature=0.5)])
+    assert torch.allclose(got, (LOGITS / 0.5).softmax(-1))
+
+
+def test_top_k_keeps_the_likeliest() -> None:
+    got = probabilities(LOGITS, [SamplingParams(1, temperature=1.0, top_k=2)])[0]
+    expected = torch.tensor([0.0, math.e / (1 + math.e), 1 / (1 + math.e), 0.0, 0.0])
+    assert torch.allclose(got, expected)
+
+
+def test_top_k_breaks_ties_and_keeps_exactly_k() -> None:
+    got = probabilities(torch.zeros(1, 6), [SamplingParams(1, temperature=1.0, top_k=3)])[0]
+    assert torch.allclose(got, torch.tensor([1 / 3, 1 / 3, 1 / 3, 0, 0, 0]))
+
+
+def test_top_p_keeps_the_smallest_set_that_reaches_p() -> None:
+    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
+    got = probabilities(logits, [SamplingParams(1, temperature=1.0, top_p=0.6)])[0]
+    assert torch.allclose(got, torch.tensor([0.625, 0.375, 0.0, 0.0]))
+
+
+def test_tiny_top_p_keeps_the_likeliest() -> None:
+    got = probabilities(LOGITS, [SamplingParams(1, temperature=1.0, top_p=1e-9)])[0]
+    assert got.tolist() == [0.0, 1.0, 0.0, 0.0, 0.0]
+
+
+def test_rows_have_their_own_params() -> None:
+    rows = [SamplingParams(1, 0.0), SamplingParams(1, 1.0, top_k=1), SamplingParams(1, 1.0)]
+    logits = LOGITS.expand(3, -1)
+    got = probabilities(logits, rows)
+    assert torch.allclose(got[2], LOGITS[0].softmax(-1))
+    assert got[1].tolist() == [0.0, 1.0, 0.0, 0.0, 0.0]
+    tokens = sample(logits, rows, [make_generator(row, "cpu") for row in rows])
+    assert tokens[:2].tolist() == [1, 1]
+
+
+def test_greedy_takes_the_likeliest_at_any_tiny_temperature() -> None:
+    for temperature in (0.0, 1e-320, 1e-12):
+        params = SamplingParams(1, temperature)
+        assert sample(LOGITS, [params], [make_generator(params, "cpu")]).item() == 1
+
+
+def test_draws_follow_the_distribution() -> None:
+    params = SamplingParams(1, temperature=1.0, seed=3)
+    generator = make_generator(params, "cpu")
+    draws = 4000
+    counts = torch.zeros(5)
+    for _ in range(draws):
+        counts[sample(LOGITS, [params], [generator])] += 1
+    expected = LOGITS[0].softmax(-1)
+    # Five standard deviations of a binomial share.
+    allowed = 5 * (expected * (1 - expected) / draws).sqrt()
+    assert ((counts / draws - expected).abs() < allowed).all()
+
+
+@given(st.integers(0, 2**63 - 1), st.integers(0, 3))
+def test_a_row_does_not_depend_on_its_neighbours(seed: int, place: int) -> None:
+    params = SamplingParams(1, temperature=1.3, top_p=0.95, seed=seed)
+    alone = sample(LOGITS, [params], [make_generator(params, "cpu")])
+    rows = [SamplingParams(1, temperature=0.9, seed=index) for index in range(4)]
+    rows[place] = params
+    logits = torch.randn(4, 5, generator=torch.Generator().manual_seed(1))
+    logits[place] = LOGITS[0]
+    together = sample(logits, rows, [make_generator(row, "cpu") for row in rows])
+    assert together[place] == alone[0]
