@@ -16,6 +16,12 @@ TEXTS = [
 ] * 20
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Threads that wait for each other are slower than one, on tensors as small as here."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model with random weights, so that every layer and position matters."""

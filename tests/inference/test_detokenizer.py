@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -10,7 +12,7 @@ def pieces_of(data: bytes, cuts: list[int], stop: tuple[str, ...] = ()) -> list[
     detokenizer = Detokenizer(stop)
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
     pieces = [
-        detokenizer.push(data[start:end]) for start, end in zip(edges, edges[1:], strict=False)
+        detokenizer.push(data[start:end]) for start, end in pairwise(edges)
     ]
     return [*pieces, detokenizer.finish()]
 

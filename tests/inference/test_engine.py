@@ -197,7 +197,7 @@ def test_scores_are_log_probabilities_in_order(engine: Engine) -> None:
         log_probabilities = engine.model(torch.tensor([sequence])).log_softmax(-1)[0]
         expected = log_probabilities[:-1].gather(1, torch.tensor(sequence[1:])[:, None])[:, 0]
         assert (score - expected).abs().max() < 1e-4
-    with pytest.raises(ContextLengthError, match="97 tokens.*holds 96"):
+    with pytest.raises(ContextLengthError, match=r"97 tokens.*holds 96"):
         engine.score([[1] * 97])
 
 

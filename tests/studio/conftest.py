@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,6 @@ from modelwright.core.artifact import (
     write_manifest,
 )
 from modelwright.core.files import write_text
-
-MakeArtifact = Callable[..., Artifact]
 
 
 def make_artifact(
@@ -254,6 +253,13 @@ def make_run(root: Path) -> list[Artifact]:
     return [collect, prepare, examples, dial, tokenizer, shards, pretrain, finetune, evaluation]
 
 
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> list[Artifact]:
+    """A whole run; not to be changed."""
+    return make_run(tmp_path_factory.mktemp("run"))
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> list[Artifact]:
-    return make_run(tmp_path)
+def make(tmp_path: Path) -> Callable[..., Artifact]:
+    """Makes one artifact of the given stage and kind."""
+    return partial(make_artifact, tmp_path)

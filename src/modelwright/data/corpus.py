@@ -138,9 +138,7 @@ class CorpusWriter:
         Text in a file and in a row group, in UTF-8 bytes.
     """
 
-    def __init__(
-        self, folder: Path, file_bytes: int = FILE_BYTES, group_bytes: int = GROUP_BYTES
-    ):
+    def __init__(self, folder: Path, file_bytes: int = FILE_BYTES, group_bytes: int = GROUP_BYTES):
         self._folder = folder
         self._file_bytes = file_bytes
         self._group_bytes = group_bytes
@@ -160,8 +158,8 @@ class CorpusWriter:
                 path.unlink()
         return self
 
-    def write(self, document: Document) -> None:
-        """Add one document.
+    def write(self, document: Document) -> int:
+        """Add one document and return the size of its text in UTF-8 bytes.
 
         Raises
         ------
@@ -186,6 +184,7 @@ class CorpusWriter:
             self._write_group()
         if self._in_file >= self._file_bytes:
             self._finish_file()
+        return size
 
     def __exit__(
         self,
@@ -234,7 +233,7 @@ def read_documents(folder: Path, split: Split | None = None) -> Iterator[Documen
         If there is no Parquet file, or one is damaged or has no text.
     """
     for path in _parquet_files(folder):
-        for number, row in enumerate(read_rows(path, _COLUMNS)):
+        for number, row in enumerate(read_rows(path, _COLUMNS, required="text")):
             if split is None or row.get("split") == split:
                 yield _document(row, path, number)
 
@@ -261,7 +260,7 @@ def read_dropped(path: Path) -> Iterator[DroppedDocument]:
     InputError
         If the file is damaged.
     """
-    for row in read_rows(path, _DROPPED_COLUMNS):
+    for row in read_rows(path, _DROPPED_COLUMNS, required="id"):
         yield DroppedDocument(**row)
 
 

@@ -69,18 +69,34 @@ class TableWriter:
         self._stack.__exit__(kind, error, trace)
 
 
-def read_rows(path: Path, columns: Columns) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a Parquet file, a few hundred at a time; columns it lacks are left out.
+def read_rows(path: Path, columns: Columns, required: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a Parquet file; memory holds a few hundred of them at a time.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    columns : mapping of name to type
+        What to read; columns that the file lacks are left out.
+    required : str
+        The column that it must have.
 
     Raises
     ------
     InputError
-        If the file is not Parquet, is damaged, or a column has another type.
+        If the file is not Parquet, is damaged, lacks the required column, or a column has
+        another type.
     """
     with ExitStack() as stack:
         try:
             file = stack.enter_context(pq.ParquetFile(path))
             schema = file.schema_arrow
+            if required not in schema.names:
+                raise InputError(
+                    f"there is no column '{required}', but {', '.join(schema.names) or 'none'}",
+                    where=path,
+                    fix=f"rename the column that holds it to '{required}'",
+                )
             names = [name for name in columns if name in schema.names]
             for name in names:
                 _check_type(path, name, columns[name], schema.field(name).type)

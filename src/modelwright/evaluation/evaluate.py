@@ -26,7 +26,7 @@ from modelwright.evaluation.results import (
     write_results,
     write_samples,
 )
-from modelwright.evaluation.selection import TextSample, sample_positions, sample_texts
+from modelwright.evaluation.selection import TextSample, random_order, sample_texts
 from modelwright.evaluation.settings import EvaluateSettings
 from modelwright.evaluation.text_baselines import (
     bigram_bits_per_byte,
@@ -116,18 +116,20 @@ def _choose_questions(job: Job[EvaluateSettings]) -> _Questions:
         load_config(folder).max_position_embeddings,
     )
     asked = read_questions(job.input("examples").file(HELD_OUT_QUESTIONS))
-    max_tokens = min(settings.max_answer_tokens, context // 2)
-    fitting = [
-        question
-        for question in asked
-        if len(prompt_tokens(question, tokenizer)) + max_tokens <= context
-    ]
-    positions = sample_positions(len(fitting), settings.max_questions, settings.seed)
+    room = context - min(settings.max_answer_tokens, context // 2)
+    chosen, too_long = list[Question](), 0
+    for position in random_order(len(asked), settings.seed):
+        if len(chosen) == settings.max_questions:
+            break
+        if len(prompt_tokens(asked[position], tokenizer)) <= room:
+            chosen.append(asked[position])
+        else:
+            too_long += 1
     return _Questions(
-        chosen=[fitting[position] for position in positions],
+        chosen=sorted(chosen, key=lambda question: question.id),
         in_examples=len(asked),
-        too_long=len(asked) - len(fitting),
-        left_out=len(fitting) - len(positions),
+        too_long=too_long,
+        left_out=len(asked) - len(chosen) - too_long,
     )
 
 

@@ -68,6 +68,6 @@ def sample_texts(documents: Iterable[tuple[str, str]], max_bytes: int, seed: int
     return TextSample([entry[2] for entry in chosen], total - cut, seen - len(chosen), cut)
 
 
-def sample_positions(count: int, size: int, seed: int) -> list[int]:
-    """Choose ``size`` of ``count`` positions (all, if there are no more), in rising order."""
-    return sorted(sorted(range(count), key=lambda position: rank(seed, str(position)))[:size])
+def random_order(count: int, seed: int) -> list[int]:
+    """The positions 0 … ``count`` - 1 in the order that ``seed`` stands for."""
+    return sorted(range(count), key=lambda position: rank(seed, str(position)))

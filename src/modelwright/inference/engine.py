@@ -163,18 +163,18 @@ class Engine:
         """Refuse a prompt that cannot be run; raises as :meth:`add` does."""
         if not prompt:
             raise InputError("the prompt is empty", fix="give at least one token")
-        unknown = next((id for id in prompt if not 0 <= id < self.tokenizer.vocabulary_size), None)
-        if unknown is not None:
-            raise InputError(
-                f"the prompt has token {unknown}, which is unknown",
-                fix=f"use ids from 0 to {self.tokenizer.vocabulary_size - 1}",
-            )
         if len(prompt) >= self.context_length:
             raise ContextLengthError(
                 f"the prompt has {len(prompt)} tokens, and the model's context of "
                 f"{self.context_length} must hold the prompt and at least one token more",
                 len(prompt),
                 self.context_length,
+            )
+        unknown = next((id for id in prompt if not 0 <= id < self.tokenizer.vocabulary_size), None)
+        if unknown is not None:
+            raise InputError(
+                f"the prompt has token {unknown}, which is unknown",
+                fix=f"use ids from 0 to {self.tokenizer.vocabulary_size - 1}",
             )
 
     @torch.inference_mode()

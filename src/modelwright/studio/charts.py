@@ -19,6 +19,9 @@ MOST_POINTS = 300
 
 TIME_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 86400)
 
+FLAT = 1e-12
+"""Values that are closer together than this are drawn as one."""
+
 Point = tuple[float, float]
 
 
@@ -176,12 +179,11 @@ def _finite(points: Sequence[Point]) -> list[Point]:
 def _range(values: Sequence[float], axis: Axis) -> tuple[float, float]:
     """Lowest and highest value with a little air, a little apart even if they are one."""
     low, high = min(values), max(values)
+    is_flat = high - low <= max(FLAT, 1e-9 * max(abs(low), abs(high)))
     if axis.has_zero and low >= 0:
-        return 0.0, high * 1.02 or 1.0
-    margin = 0.06 * (high - low)
-    if high - low <= 1e-9 * max(abs(low), abs(high)):
-        margin = 0.05 * abs(high) or 1.0
-    return low - margin, high + margin
+        return 0.0, 1.02 * high if high > FLAT else 1.0
+    margin = (0.05 * abs(high) or 1.0) if is_flat else 0.06 * (high - low)
+    return low - max(margin, FLAT), high + max(margin, FLAT)
 
 
 def _draw(line: Line, across: _Scale, down: _Scale) -> Markup:

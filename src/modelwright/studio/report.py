@@ -138,9 +138,7 @@ def _charts(rows: Sequence[Row]) -> Iterator[Markup]:
     rate = Line("learning rate", _points(rows, "tokens", "learning_rate"))
     yield line_chart("Learning rate by tokens", TOKENS, Axis("learning rate"), [rate])
     speed = Line("speed", _points(rows, "seconds", "tokens_per_second"))
-    yield line_chart(
-        "Tokens per second by time", TIME, Axis("tokens/s", has_zero=True), [speed]
-    )
+    yield line_chart("Tokens per second by time", TIME, Axis("tokens/s", has_zero=True), [speed])
 
 
 def _points(rows: Sequence[Row], x: str, y: str) -> list[Point]:

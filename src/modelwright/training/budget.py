@@ -25,7 +25,10 @@ _UNITS: dict[str, tuple[Unit, float]] = {
     "day": ("seconds", 86_400),
 }
 _MULTIPLES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9}
-_PATTERN = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?(?:e[0-9]+)?)\s*([kmb]?)\s*([a-z]+)\s*")
+_PATTERN = re.compile(
+    r"\s*([0-9]+(?:\.[0-9]+)?(?:e[0-9]+)?)\s*(?:([kmb])\s*(?=step|token|epoch))?([a-z]+)\s*"
+)
+"""Amount, multiple (before a countable unit: "5 m" is minutes, "5 m tokens" a multiple), unit."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,12 @@ class Budget:
         match = _PATTERN.fullmatch(text.lower())
         word = match[3] if match else ""
         known = _UNITS.get(word) or _UNITS.get(word.removesuffix("s"))
-        # "5 m" is minutes: the multiple needs a unit behind it, which the pattern ensures.
-        if match is None or known is None or (match[2] and known[0] == "seconds"):
+        if match is None or known is None:
             raise UsageError(
                 f"'{text}' is no budget",
                 fix='write, for example, "5 minutes", "2000 steps", "3M tokens" or "4 epochs"',
             )
-        amount = float(match[1]) * _MULTIPLES[match[2]] * known[1]
+        amount = float(match[1]) * _MULTIPLES[match[2] or ""] * known[1]
         if amount <= 0:
             raise UsageError(f"'{text}' leaves no time", fix="give more than zero")
         return cls(amount, known[0])

@@ -13,7 +13,7 @@ REMARK_WORDS = 4
 """What follows a call's arrow is a remark on the object if it is this long, else its result."""
 
 _PARENTHESES = r"(\([^()]*(?:\([^()]*\)[^()]*)*\))"
-_ARROW = re.compile(r"^\s*(->\s*(\w+,\s+|[^-]*--\s*)?|--|:|-)\s*")
+_ARROW = re.compile(r"^\s*(-+>\s*(\w+[,.]\s+|[^-]*--\s*)?|--|:|-)\s*")
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 

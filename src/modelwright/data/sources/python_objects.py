@@ -5,9 +5,10 @@ from __future__ import annotations
 import builtins
 import importlib
 import inspect
+import re
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from types import ModuleType
@@ -21,9 +22,12 @@ PUBLISHED_AS = {"posix": "os", "nt": "os"}
 _LEFT_OUT = ("readline", "xx", "_xx", "_test", "_ctypes_test")
 _STANDS_FOR_ALL = "*"
 
+_BOUND = re.compile(r"^\(\$\w+(, /)?(, )?")
+"""A first parameter that Python itself fills in, as it stands in a text signature."""
+
 
 def describe_compiled(
-    extensions: Path | None, reexports: Mapping[str, Mapping[str, str]]
+    extensions: Path | None, reexports: Mapping[str, Set[str]]
 ) -> list[Description]:
     """Describe the built-ins and the public contents of compiled modules, sorted by name.
 
@@ -32,14 +36,14 @@ def describe_compiled(
     extensions : Path or None
         Folder of the compiled modules of the standard library; None if there is none.
     reexports : mapping
-        From :func:`~modelwright.data.sources.python_source.parse_library`: which public modules
-        publish the names of a private one.
+        From :func:`~modelwright.data.sources.python_source.parse_library`: which names of a
+        private module its public namesake publishes.
     """
     found: dict[str, Description] = {}
     for described in _describe_builtins():
         found.setdefault(described.name, described)
     for name in compiled_modules(extensions):
-        published = reexports.get(name, {})
+        published = reexports.get(name, set())
         if name.startswith("_") and not published:
             continue
         module = _import(name)
@@ -72,18 +76,21 @@ def _import(name: str) -> ModuleType | None:
 
 def _describe_builtins() -> Iterator[Description]:
     for name, value in sorted(vars(builtins).items()):
-        if not name.startswith("_"):
+        # Programs put things of their own among the built-ins; those are not Python's.
+        is_foreign = isinstance(value, type) and value.__module__ != "builtins"
+        if not name.startswith("_") and not is_foreign:
             described = _describe_object(name, name, value)
             if described is not None:
                 yield described
 
 
-def _describe_module(
-    module: ModuleType, name: str, reexports: Mapping[str, str]
-) -> Iterator[Description]:
+def _describe_module(module: ModuleType, name: str, reexports: Set[str]) -> Iterator[Description]:
     if not name.startswith("_") and name not in PUBLISHED_AS:
         yield Description(name, "module", text=_docstring(module))
-    for attribute, value in sorted(vars(module).items()):
+    contents = vars(module)
+    for attribute, value in sorted(contents.items()):
+        # Programs replace sys.excepthook and its like; sys.__excepthook__ is Python's own.
+        value = contents.get(f"__{attribute}__", value)
         home = _home(name, attribute, value, reexports)
         if home is not None and not attribute.startswith("_"):
             described = _describe_object(f"{home}.{attribute}", attribute, value)
@@ -91,7 +98,7 @@ def _describe_module(
                 yield described
 
 
-def _home(module: str, attribute: str, value: Any, reexports: Mapping[str, str]) -> str | None:
+def _home(module: str, attribute: str, value: Any, reexports: Set[str]) -> str | None:
     """The public module that a user would import the object from."""
     stated = getattr(value, "__module__", None)
     if isinstance(stated, str) and not stated.startswith("_") and stated != module:
@@ -100,7 +107,8 @@ def _home(module: str, attribute: str, value: Any, reexports: Mapping[str, str])
         return stated if is_private and stated != "builtins" else None
     if not module.startswith("_"):
         return PUBLISHED_AS.get(module, module)
-    return reexports.get(attribute) or reexports.get(_STANDS_FOR_ALL)
+    is_published = attribute in reexports or _STANDS_FOR_ALL in reexports
+    return module[1:] if is_published else None
 
 
 def _describe_object(name: str, own_name: str, value: Any) -> Description | None:
@@ -108,11 +116,9 @@ def _describe_object(name: str, own_name: str, value: Any) -> Description | None
     if getattr(value, "__name__", None) != own_name:
         return None
     if isinstance(value, type):
-        if value.__flags__ & _HEAP_PYTHON_CLASS and "__dict__" in vars(value):
-            return None
         return _describe_class(name, value)
     if inspect.isbuiltin(value):
-        return _describe_routine(name, own_name, value, "function")
+        return _describe_routine(name, value, "function")
     return None
 
 
@@ -126,15 +132,15 @@ def _describe_class(name: str, value: type) -> Description:
             members.append(Description(full_name, "property", text=_docstring(member)))
         elif inspect.isroutine(member):
             routine = getattr(value, attribute)  # binds class methods and static methods
-            members.append(_describe_routine(full_name, attribute, routine, "method"))
-    signature, text = split_call(value.__name__, _docstring(value))
+            members.append(_describe_routine(full_name, routine, "method"))
     documented = [member for member in members if member.text]
-    return Description(name, "class", _signature(value) or signature, text, documented)
+    text = _docstring(value)
+    return Description(name, "class", _signature(value, text), text, documented)
 
 
-def _describe_routine(name: str, own_name: str, value: Any, kind: Kind) -> Description:
-    signature, text = split_call(own_name, _docstring(value))
-    return Description(name, kind, _signature(value) or signature, text)
+def _describe_routine(name: str, value: Any, kind: Kind) -> Description:
+    text = _docstring(value)
+    return Description(name, kind, _signature(value, text), text)
 
 
 def _docstring(value: Any) -> str:
@@ -142,8 +148,11 @@ def _docstring(value: Any) -> str:
     return without_addresses(inspect.cleandoc(text)).strip() if isinstance(text, str) else ""
 
 
-def _signature(value: Any) -> str:
-    try:
-        return without_addresses(str(inspect.signature(value)))
-    except (ValueError, TypeError):
-        return ""  # compiled code need not tell its parameters
+def _signature(value: Any, docstring: str) -> str:
+    # inspect.signature would evaluate default values, which fails where they need a terminal.
+    text = getattr(value, "__text_signature__", None)
+    if not isinstance(text, str):
+        return split_call(value.__name__, docstring)[0]
+    keeps_self = inspect.ismethoddescriptor(value)
+    text = text.replace("$self", "self") if keeps_self else _BOUND.sub("(", text)
+    return " ".join(without_addresses(text).replace("<unrepresentable>", "...").split())

@@ -9,14 +9,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelwright.data.sources.description import Description
+from modelwright.data.sources.description import Description, Kind
 
 PUBLISHED_AS = {"posixpath": "os.path", "genericpath": "os.path"}
 """Modules that users know by another name."""
 
-# Tests, demonstrations, a frozen copy of another tool, Windows' twin of posixpath, and about a
+# Tests, demonstrations, tools that Python 3.12 dropped, Windows' twin of posixpath, and about a
 # hundred generated tables of character codes that say nothing but their own name.
 LEFT_OUT = {
+    "distutils",
     "encodings",
     "idlelib",
     "lib2to3",
@@ -41,12 +42,12 @@ class ParsedModules:
     descriptions : list of Description
         Modules, top-level functions and classes, in the order of the files.
     reexports : dict
-        For each private module, the public modules that import its names, by name; the name
-        ``*`` stands for all.
+        For each private module, the names that its public namesake (``struct`` for ``_struct``)
+        imports from it; ``*`` stands for all.
     """
 
     descriptions: list[Description] = field(default_factory=list)
-    reexports: dict[str, dict[str, str]] = field(default_factory=dict)
+    reexports: dict[str, set[str]] = field(default_factory=dict)
 
 
 def parse_library(folder: Path) -> ParsedModules:
@@ -97,12 +98,15 @@ def _describe_module(module: str, tree: ast.Module) -> Iterator[Description]:
             yield _describe_class(node, module)
 
 
-def _describe_function(node: FunctionNode, owner: str, kind: str) -> Description:
-    name, text = f"{owner}.{node.name}", _docstring(node)
-    if kind == "method" and _is_property(node):
+def _describe_function(node: FunctionNode, owner: str, kind: Kind) -> Description:
+    name = f"{owner}.{node.name}"
+    text = _docstring(node)
+    decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+    if any(decorator.endswith("property") for decorator in decorators):
         return Description(name, "property", text=text)
-    signature = _signature(node.args)
-    return Description(name, "method" if kind == "method" else "function", signature, text)
+    is_bound = kind == "method" and "classmethod" in decorators
+    signature = _signature(_without_first(node.args) if is_bound else node.args)
+    return Description(name, kind, signature, text)
 
 
 def _describe_class(node: ast.ClassDef, owner: str) -> Description:
@@ -113,7 +117,7 @@ def _describe_class(node: ast.ClassDef, owner: str) -> Description:
         if not isinstance(statement, FunctionNode):
             continue
         if statement.name == "__init__":
-            signature = _signature(_without_self(statement.args))
+            signature = _signature(_without_first(statement.args))
         elif _is_public(statement) and statement.name not in members:
             members[statement.name] = _describe_function(statement, name, "method")
     documented = [member for member in members.values() if member.text]
@@ -135,11 +139,6 @@ def _is_public(node: FunctionNode | ast.ClassDef) -> bool:
     return not node.name.startswith("_")
 
 
-def _is_property(node: FunctionNode) -> bool:
-    names = [ast.unparse(decorator) for decorator in node.decorator_list]
-    return any(name.endswith("property") for name in names)
-
-
 def _docstring(node: ast.Module | ast.ClassDef | FunctionNode) -> str:
     text = ast.get_docstring(node, clean=False)
     return inspect.cleandoc(text).strip() if text else ""
@@ -149,7 +148,7 @@ def _signature(arguments: ast.arguments) -> str:
     return f"({ast.unparse(arguments)})"
 
 
-def _without_self(arguments: ast.arguments) -> ast.arguments:
+def _without_first(arguments: ast.arguments) -> ast.arguments:
     positional = arguments.posonlyargs[1:] if arguments.posonlyargs else []
     ordinary = arguments.args if arguments.posonlyargs else arguments.args[1:]
     # Defaults belong to the last parameters; one of `self` itself would be the surplus first.
@@ -166,16 +165,10 @@ def _without_self(arguments: ast.arguments) -> ast.arguments:
     )
 
 
-def _collect_reexports(
-    module: str, tree: ast.Module, reexports: dict[str, dict[str, str]]
-) -> None:
+def _collect_reexports(module: str, tree: ast.Module, reexports: dict[str, set[str]]) -> None:
     for node in _statements(tree.body):
-        if isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            if not node.module.startswith("_"):
-                continue
-            names = reexports.setdefault(node.module, {})
-            for alias in node.names:
-                if alias.asname in (None, alias.name) and not alias.name.startswith("_"):
-                    # The home of `_struct` is `struct`, whoever else imports from it.
-                    if module == node.module[1:] or alias.name not in names:
-                        names[alias.name] = module
+        if not isinstance(node, ast.ImportFrom) or node.level or not node.module:
+            continue
+        if node.module.startswith("_") and module.partition(".")[0] == node.module[1:]:
+            names = {alias.name for alias in node.names if alias.asname in (None, alias.name)}
+            reexports.setdefault(node.module, set()).update(names)

@@ -1,0 +1,43 @@
+"""``modelwright chat``: talk to a model in the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("chat")
+@click.argument("model", required=False)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0, 2),
+    default=0.7,
+    show_default=True,
+    help="How freely to choose words; 0 always takes the likeliest.",
+)
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(1),
+    default=256,
+    show_default=True,
+    help="Longest answer in tokens.",
+)
+@click.option("--system", help="What to tell the model before the conversation.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Make the answers repeatable.")
+def command(
+    model: str | None,
+    temperature: float,
+    max_tokens: int,
+    system: str | None,
+    seed: int | None,
+) -> None:
+    """Talk to MODEL; or pipe in questions, one a line.
+
+    MODEL is a model folder or an artifact's id; without it, the newest model of the workspace.
+    """
+    from modelwright.core.workspace import find_model
+    from modelwright.serving.terminal_chat import ChatOptions, chat
+
+    folder = find_model(Path.cwd(), model)
+    chat(folder, ChatOptions(temperature, max_tokens, system, seed))

@@ -1,0 +1,141 @@
+"""The examples stage: questions and answers to fine-tune on, and others held out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import IO, Any
+
+from modelwright.core.files import atomic_open, sha256_bytes, sha256_json
+from modelwright.core.job import Job, Outcome
+from modelwright.core.progress import Progress
+from modelwright.data.drops import Drops
+from modelwright.data.example_rows import Row, fingerprint_rows, read_rows
+from modelwright.data.questions import held_out_questions, training_questions
+from modelwright.data.settings import (
+    PYTHON_DOCS,
+    ExamplesSettings,
+    JsonlExamples,
+    PythonDocsSource,
+)
+from modelwright.data.sources.python_docs import LICENCE, Entry, PythonDocsReader
+from modelwright.data.split import hold_out, position
+
+TRAIN = "train.jsonl"
+HELD_OUT = "heldout.jsonl"
+
+Example = tuple[bool, Row]
+"""Whether it is held out, and the row."""
+
+
+def examples(job: Job[ExamplesSettings]) -> Outcome:
+    """Write ``train.jsonl`` and ``heldout.jsonl``; both stay empty if there is no source.
+
+    Raises
+    ------
+    InputError
+        If a source is not there, or a row of it is not as it should be.
+    """
+    drops = Drops(job.progress.note)
+    counts = {False: 0, True: 0}
+    objects: set[str] = set()
+    licences: set[str] = set()
+    with ExitStack() as stack:
+        files: dict[bool, IO[Any]] = {
+            is_held_out: stack.enter_context(atomic_open(job.folder / name, "w"))
+            for is_held_out, name in ((False, TRAIN), (True, HELD_OUT))
+        }
+        for is_held_out, row in _all_examples(job.settings, job.progress, drops):
+            files[is_held_out].write(json.dumps(row, ensure_ascii=False) + "\n")
+            counts[is_held_out] += 1
+            licences.add(row["licence"])
+            if row["object"] is not None:
+                objects.add(row["object"])
+    return Outcome(
+        counts={
+            "examples_train": counts[False],
+            "examples_heldout": counts[True],
+            "objects": len(objects),
+        },
+        dropped=drops.counts,
+        licences=sorted(licences),
+    )
+
+
+def fingerprint(settings: ExamplesSettings) -> str:
+    """Hash of what the sources hold, without reading them.
+
+    Raises
+    ------
+    InputError
+        If a file or folder is not there.
+    """
+    return sha256_json(
+        [
+            fingerprint_rows(source)
+            if isinstance(source, JsonlExamples)
+            else PythonDocsReader().fingerprint()
+            for source in settings.sources
+        ]
+    )
+
+
+def _all_examples(
+    settings: ExamplesSettings, progress: Progress, drops: Drops
+) -> Iterator[Example]:
+    for source in settings.sources:
+        match source:
+            case JsonlExamples():
+                yield from _from_rows(source, settings, progress, drops)
+            case PythonDocsSource():
+                yield from _from_python_docs(settings, progress, drops)
+
+
+def _from_rows(
+    source: JsonlExamples, settings: ExamplesSettings, progress: Progress, drops: Drops
+) -> Iterator[Example]:
+    with progress.task("check examples", None, "rows") as task:
+        keys = []
+        for row in read_rows(source, drops):
+            keys.append(_content_key(row))
+            task.update(len(keys))
+    held_out = hold_out(keys, settings.seed, settings.heldout_fraction)
+    # Read once more rather than kept: the rows may be larger than the memory.
+    with progress.task("write examples", len(keys), "rows") as task:
+        rows = read_rows(source, Drops(lambda text: None))
+        for number, example in enumerate(zip(held_out, rows, strict=True), 1):
+            yield example
+            task.update(number)
+
+
+def _from_python_docs(
+    settings: ExamplesSettings, progress: Progress, drops: Drops
+) -> Iterator[Example]:
+    with progress.task("read the Python documentation", None, "objects") as task:
+        entries = PythonDocsReader().entries(drops)
+        if settings.maximum is not None:
+            chosen = sorted(entries, key=lambda entry: position(settings.seed, entry.name))
+            entries = sorted(chosen[: settings.maximum], key=lambda entry: entry.name)
+        task.update(len(entries))
+    for entry, question, reply in training_questions(entries):
+        yield False, _conversation(entry, question, reply)
+    for entry, question, reply in held_out_questions(entries):
+        yield True, _conversation(entry, question, reply)
+
+
+def _conversation(entry: Entry, question: str, reply: str) -> Row:
+    return {
+        "messages": [
+            {"role": "user", "content": question},
+            {"role": "assistant", "content": reply},
+        ],
+        "object": entry.name,
+        "source": PYTHON_DOCS,
+        "licence": LICENCE,
+    }
+
+
+def _content_key(row: Row) -> str:
+    content = row["messages"] if "messages" in row else [row["prompt"], row["completion"]]
+    return sha256_bytes(json.dumps(content, ensure_ascii=False).encode())

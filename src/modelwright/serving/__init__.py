@@ -1,0 +1,1 @@
+"""The model behind an OpenAI-shaped API, a chat page, and the chat in the terminal."""

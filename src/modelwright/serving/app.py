@@ -1,0 +1,77 @@
+"""The web application: API, health, and the chat page."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Literal
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse, JSONResponse
+from pydantic import BaseModel
+
+from modelwright import __version__
+from modelwright.inference.background import BackgroundEngine
+from modelwright.serving.body_limit import BodyLimit
+from modelwright.serving.guard import LoopbackGuard
+from modelwright.serving.openai_api import ServedModel, openai_router
+from modelwright.serving.openai_errors import install_error_handlers
+
+MAX_BODY_BYTES = 10 * 2**20
+
+# The page carries all it needs; the browser itself makes sure that it asks nobody else.
+_PAGE_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+        "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+
+class Health(BaseModel):
+    """Answer of ``GET /health``."""
+
+    status: Literal["ok", "stopped"]
+    model: str
+    chat: bool
+    """Whether the model has learned to answer (else it continues text)."""
+
+
+def create_app(background: BackgroundEngine, name: str, *, is_chat_model: bool = True) -> FastAPI:
+    """Build the application.
+
+    Parameters
+    ----------
+    background : BackgroundEngine
+        Running; the caller stops it.
+    name : str
+        What clients call the model.
+    is_chat_model : bool
+        Whether it was fine-tuned to answer; decides how the chat page starts.
+    """
+    app = FastAPI(
+        title="Modelwright",
+        version=__version__,
+        docs_url=None,  # FastAPI's pages load their scripts from the internet
+        redoc_url=None,
+    )
+    app.add_middleware(BodyLimit, most_bytes=MAX_BODY_BYTES)
+    app.add_middleware(LoopbackGuard)
+    install_error_handlers(app)
+    app.include_router(openai_router(ServedModel(background, name)))
+    page = files("modelwright.studio").joinpath("chat.html").read_text(encoding="utf-8")
+
+    @app.get("/health", response_model=Health, responses={503: {"model": Health}})
+    async def health() -> JSONResponse:
+        is_ok = background.is_running
+        state = Health(status="ok" if is_ok else "stopped", model=name, chat=is_chat_model)
+        return JSONResponse(state.model_dump(), 200 if is_ok else 503)
+
+    @app.get("/", response_class=HTMLResponse)
+    async def chat_page() -> HTMLResponse:
+        return HTMLResponse(page, headers=_PAGE_HEADERS)
+
+    return app

@@ -1,0 +1,137 @@
+"""Every failure as OpenAI's error object, with the status that its clients know."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from modelwright.core.errors import InputError, ModelwrightError
+from modelwright.inference.background import EngineStoppedError, QueueFullError
+from modelwright.inference.engine import ContextLengthError
+from modelwright.serving.openai_schemas import ErrorBody, ErrorResponse
+
+INVALID_REQUEST, SERVER_ERROR = "invalid_request_error", "server_error"
+RETRY_AFTER_SECONDS = 2
+
+_REASONS = {
+    404: "there is nothing at this address",
+    405: "this address does not take that method",
+}
+
+
+class ModelNotFoundError(ModelwrightError):
+    """A model that this server does not have."""
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Let every error of ``app`` leave it as an error object."""
+    app.add_exception_handler(ModelwrightError, _on_known_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_bug)
+
+
+def error_response(
+    status: int,
+    message: str,
+    *,
+    type: str = INVALID_REQUEST,
+    param: str | None = None,
+    code: str | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """A response with an error object."""
+    error = ErrorBody(message=message, type=type, param=param, code=code)
+    # Escaped to ASCII, because a message may quote what is no Unicode.
+    content = json.dumps(ErrorResponse(error=error).model_dump())
+    return Response(content, status, headers, media_type="application/json")
+
+
+def error_body(error: ModelwrightError) -> ErrorBody:
+    """The error object of one of our errors, for streams that have begun."""
+    kind = INVALID_REQUEST if isinstance(error, InputError) else SERVER_ERROR
+    return ErrorBody(message=_sentence(error), type=kind, code=_code(error))
+
+
+async def _on_known_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ModelwrightError)
+    headers = None
+    if isinstance(error, QueueFullError):
+        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    body = error_body(error)
+    param = "model" if isinstance(error, ModelNotFoundError) else None
+    kind = INVALID_REQUEST if param else body.type
+    return error_response(
+        _status(error), body.message, type=kind, param=param, code=body.code, headers=headers
+    )
+
+
+async def _on_invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    problems = [dict(problem) for problem in error.errors()]
+    message, param, code = _describe(problems[0])
+    if len(problems) > 1:
+        message += f" (and {len(problems) - 1} more)"
+    return error_response(400, message, param=param, code=code)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = _REASONS.get(error.status_code, error.detail)
+    headers = dict(error.headers) if error.headers else None
+    return error_response(error.status_code, message, headers=headers)
+
+
+async def _on_bug(request: Request, error: Exception) -> Response:
+    return error_response(500, "an error inside the server; its log says more", type=SERVER_ERROR)
+
+
+def _describe(problem: dict[str, Any]) -> tuple[str, str | None, str | None]:
+    """Message, param and code for one thing that is wrong with a request's body."""
+    kind, location = problem["type"], [str(part) for part in problem["loc"][1:]]
+    if kind == "json_invalid":
+        return f"the body is not JSON: {problem['ctx']['error']} at {location[0]}", None, None
+    param = ".".join(location) or None
+    if param is None:
+        reason = "missing" if kind == "missing" else _plain(problem["msg"])
+        return f"the body is wrong: {reason}", None, None
+    if kind == "extra_forbidden":
+        return (
+            f"'{param}' is unknown or not supported by this server; leave it out",
+            param,
+            "unknown_parameter",
+        )
+    if kind == "missing":
+        return f"'{param}' is missing", param, "missing_required_parameter"
+    return f"'{param}': {_plain(problem['msg'])}", param, "invalid_value"
+
+
+def _plain(message: str) -> str:
+    return message.removeprefix("Value error, ")
+
+
+def _sentence(error: ModelwrightError) -> str:
+    return f"{error.what}; {error.fix}" if error.fix else error.what
+
+
+def _status(error: ModelwrightError) -> int:
+    if isinstance(error, QueueFullError | EngineStoppedError):
+        return 503
+    if isinstance(error, ModelNotFoundError):
+        return 404
+    return 400 if isinstance(error, InputError) else 500
+
+
+def _code(error: ModelwrightError) -> str | None:
+    codes: dict[type[ModelwrightError], str] = {
+        ContextLengthError: "context_length_exceeded",
+        ModelNotFoundError: "model_not_found",
+        QueueFullError: "queue_full",
+        EngineStoppedError: "engine_stopped",
+    }
+    return codes.get(type(error))

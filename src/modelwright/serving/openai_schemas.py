@@ -1,0 +1,335 @@
+"""Requests and responses of the OpenAI-shaped API.
+
+A field is either honoured or refused: nothing that a client sends is ignored in silence. Fields
+that are not honoured yet are accepted with the value that asks for nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from modelwright.inference.sampling import MAX_SEED, MAX_STOP_STRINGS, SamplingParams
+from modelwright.inference.sequence import FinishReason
+
+MOST_CHOICES = 8
+DEFAULT_COMPLETION_TOKENS = 16
+"""OpenAI's default for ``/v1/completions``; chat answers may fill the context."""
+
+DEFAULT_TEMPERATURE = 0.7
+
+
+def _neutral(*allowed: Any) -> AfterValidator:
+    """Accept only values that ask for nothing; ``null`` always is one."""
+
+    def check(value: Any) -> Any:
+        # The types count too: 0 is not False here.
+        if value is None or any(value == one and type(value) is type(one) for one in allowed):
+            return value
+        shown = " or ".join(json.dumps(one) for one in (*allowed, None))
+        raise ValueError(f"not supported by this server: only {shown} is accepted; leave it out")
+
+    return AfterValidator(check)
+
+
+def _whole_characters(text: str) -> str:
+    """Refuse halves of surrogate pairs, which JSON can escape and UTF-8 cannot hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"not Unicode: half a character at position {error.start}") from None
+    return text
+
+
+Text = Annotated[str, AfterValidator(_whole_characters)]
+NoPenalty = Annotated[Any, _neutral(0, 0.0)]
+Off = Annotated[Any, _neutral(False)]
+NoTools = Annotated[Any, _neutral([])]
+NoBias = Annotated[Any, _neutral({})]
+One = Annotated[Any, _neutral(1)]
+Zero = Annotated[Any, _neutral(0)]
+Absent = Annotated[Any, _neutral()]
+PlainText = Annotated[Any, _neutral({"type": "text"})]
+
+
+def _text_of_parts(content: Any) -> Any:
+    """Join OpenAI's content parts to one text."""
+    if not isinstance(content, list):
+        return content
+    for index, part in enumerate(content):
+        is_text = isinstance(part, dict) and part.keys() == {"type", "text"}
+        if not (is_text and part["type"] == "text" and isinstance(part["text"], str)):
+            raise ValueError(f'part {index} is not {{"type": "text", "text": "..."}}')
+    return "".join(part["text"] for part in content)
+
+
+def _stop_strings(stop: Any) -> Any:
+    if stop is None:
+        return ()
+    return (stop,) if isinstance(stop, str) else tuple(stop) if isinstance(stop, list) else stop
+
+
+def _prompt_list(prompt: Any) -> Any:
+    """Bring the four forms of a prompt to one: a list of texts and lists of token ids."""
+    prompts = prompt if isinstance(prompt, list) and not _is_ids(prompt) else [prompt]
+    for index, one in enumerate(prompts):
+        if not (isinstance(one, str) or _is_ids(one)):
+            raise ValueError(f"prompt {index} is neither a text nor a list of token ids")
+    if not prompts:
+        raise ValueError("the list of prompts is empty")
+    return prompts
+
+
+def _is_ids(value: Any) -> bool:
+    # bool is a kind of int to Python, and no token id.
+    return isinstance(value, list) and bool(value) and all(type(id) is int for id in value)
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()
+    )
+
+
+class TextPart(_Request):
+    """A piece of a message's content."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ChatMessage(_Request):
+    """One message of a conversation; ``developer`` is the newer name of ``system``."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Annotated[
+        Text, BeforeValidator(_text_of_parts, json_schema_input_type=str | list[TextPart])
+    ]
+    name: Absent = None
+    # Clients send back what they were given with an earlier answer.
+    refusal: Absent = None
+    audio: Absent = None
+    function_call: Absent = None
+    annotations: NoTools = None
+    tool_calls: NoTools = None
+
+    def for_template(self) -> dict[str, str]:
+        """The message as the chat template takes it."""
+        return {
+            "role": "system" if self.role == "developer" else self.role,
+            "content": self.content,
+        }
+
+
+class StreamOptions(_Request):
+    """What to put into a stream besides the text."""
+
+    include_usage: bool = False
+    include_obfuscation: Off = None
+
+
+class GenerationRequest(_Request):
+    """What both kinds of completion have in common."""
+
+    model: Text
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="an extension: draw from this many likeliest tokens; 0 for all"
+    )
+    n: Annotated[int, Field(ge=1, le=MOST_CHOICES)] | None = None
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
+    stop: Annotated[
+        tuple[Annotated[Text, Field(min_length=1)], ...],
+        Field(max_length=MAX_STOP_STRINGS),
+        BeforeValidator(_stop_strings, json_schema_input_type=str | list[str] | None),
+    ] = ()
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    user: Text | None = Field(None, description="accepted for the client's own use; has no effect")
+    frequency_penalty: NoPenalty = None
+    presence_penalty: NoPenalty = None
+    logit_bias: NoBias = None
+
+    @model_validator(mode="after")
+    def _check_stream_options(self) -> GenerationRequest:
+        if self.stream_options is not None and not self.stream:
+            raise ValueError("stream_options is only allowed with stream: true")
+        return self
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether the stream ends with the token counts."""
+        return self.stream_options is not None and self.stream_options.include_usage
+
+    def sampling(self, max_tokens: int) -> list[SamplingParams]:
+        """The parameters of each of the ``n`` choices; choice i draws from seed + i."""
+        return [
+            SamplingParams(
+                max_tokens=max_tokens,
+                temperature=DEFAULT_TEMPERATURE if self.temperature is None else self.temperature,
+                top_k=self.top_k or 0,
+                top_p=1.0 if self.top_p is None else self.top_p,
+                stop=self.stop,
+                seed=None if self.seed is None else (self.seed + choice) % (MAX_SEED + 1),
+            )
+            for choice in range(self.n or 1)
+        ]
+
+
+class ChatCompletionRequest(GenerationRequest):
+    """Body of ``POST /v1/chat/completions``."""
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    logprobs: Off = None
+    top_logprobs: Zero = None
+    response_format: PlainText = None
+    tools: NoTools = None
+    tool_choice: Annotated[Any, _neutral("none", "auto")] = None
+    store: Off = None
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> ChatCompletionRequest:
+        limits = {self.max_tokens, self.max_completion_tokens} - {None}
+        if len(limits) > 1:
+            raise ValueError("max_tokens and max_completion_tokens differ; give one of them")
+        return self
+
+    @property
+    def token_limit(self) -> int | None:
+        """Most tokens to generate, or None for as many as the context holds."""
+        return self.max_completion_tokens or self.max_tokens
+
+
+class CompletionRequest(GenerationRequest):
+    """Body of ``POST /v1/completions``."""
+
+    prompt: Annotated[
+        list[Text | list[int]],
+        BeforeValidator(
+            _prompt_list, json_schema_input_type=str | list[str] | list[int] | list[list[int]]
+        ),
+    ]
+    echo: Off = None
+    best_of: One = None
+    logprobs: Absent = None
+    suffix: Absent = None
+
+
+class Usage(BaseModel):
+    """Numbers of tokens."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class AnswerMessage(BaseModel):
+    """What the model said."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: None = None
+
+
+class ChatChoice(BaseModel):
+    """One of the ``n`` answers."""
+
+    index: int
+    message: AnswerMessage
+    logprobs: None = None
+    finish_reason: FinishReason
+
+
+class ChatCompletion(BaseModel):
+    """Answer of ``POST /v1/chat/completions``."""
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[ChatChoice]
+    usage: Usage
+
+
+class Delta(BaseModel):
+    """What a chunk adds to an answer."""
+
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+
+
+class ChunkChoice(BaseModel):
+    """One answer's part of a chunk."""
+
+    index: int
+    delta: Delta
+    logprobs: None = None
+    finish_reason: FinishReason | None = None
+
+
+class ChatCompletionChunk(BaseModel):
+    """One event of a streamed chat answer."""
+
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: Usage | None = None
+
+
+class TextChoice(BaseModel):
+    """One completion, or one completion's part of a streamed event."""
+
+    index: int
+    text: str
+    logprobs: None = None
+    finish_reason: FinishReason | None
+
+
+class TextCompletion(BaseModel):
+    """Answer, or one event of a streamed answer, of ``POST /v1/completions``."""
+
+    id: str
+    object: Literal["text_completion"] = "text_completion"
+    created: int
+    model: str
+    choices: list[TextChoice]
+    usage: Usage | None = None
+
+
+class ModelCard(BaseModel):
+    """One model of the list."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str = "modelwright"
+    max_model_len: int
+
+
+class ModelList(BaseModel):
+    """Answer of ``GET /v1/models``."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelCard]
+
+
+class ErrorBody(BaseModel):
+    """What went wrong."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+class ErrorResponse(BaseModel):
+    """Answer to every request that fails."""
+
+    error: ErrorBody

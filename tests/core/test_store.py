@@ -1,0 +1,83 @@
+"""The same tests for SQLite and, where its URL is given, PostgreSQL."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sql
+
+from modelwright.core.errors import ModelwrightError, UsageError
+from modelwright.core.store import Store, sqlite_url
+
+POSTGRES = "MODELWRIGHT_TEST_POSTGRES"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path / "store.db")
+    if POSTGRES not in os.environ:
+        pytest.skip(f"no PostgreSQL server: {POSTGRES} is not set")
+    url = os.environ[POSTGRES]
+    engine = sql.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sql.text("DROP SCHEMA public CASCADE"))
+        connection.execute(sql.text("CREATE SCHEMA public"))
+    engine.dispose()
+    return url
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    store = Store(url)
+    yield store
+    store.close()
+
+
+def test_runs_and_how_they_end(store: Store) -> None:
+    first = store.start_run("collect", "collect-1")
+    second = store.start_run("prepare", "prepare-1")
+    store.end_run(first, "finished")
+    store.end_run(second, "failed", "the disk is full")
+    third = store.start_run("prepare", "prepare-1")
+    assert store.mark_interrupted() == 1
+    assert [run.status for run in store.runs()] == ["finished", "failed", "interrupted"]
+    assert [run.id for run in store.runs("prepare-1")] == [second, third]
+    assert store.runs("prepare-1")[0].message == "the disk is full"
+
+
+def test_a_repeated_step_replaces_its_measurements(store: Store) -> None:
+    for step in (1, 2, 3):
+        store.log_metrics("pretrain-1", step, {"loss": 1.0 / step, "speed": 10.0})
+    store.log_metrics("pretrain-1", 2, {"loss": 9.0})
+    assert store.metrics("pretrain-1", "loss") == [(1, 1.0), (2, 9.0), (3, pytest.approx(1 / 3))]
+    assert store.metrics("pretrain-1", "speed") == [(1, 10.0), (2, 10.0), (3, 10.0)]
+    assert store.metrics("other", "loss") == []
+
+
+def test_values_that_are_not_finite_are_left_out(store: Store) -> None:
+    store.log_metrics("a", 1, {"loss": float("nan"), "norm": 1.0})
+    assert store.metrics("a", "loss") == []
+    assert store.metrics("a", "norm") == [(1, 1.0)]
+
+
+def test_a_store_keeps_its_content(url: str) -> None:
+    store = Store(url)
+    store.start_run("collect", "collect-1")
+    store.close()
+    again = Store(url)
+    assert len(again.runs()) == 1
+    again.close()
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysqlfoo://x", "://"])
+def test_a_bad_url_is_wrong_use(url: str) -> None:
+    with pytest.raises(UsageError, match="URL"):
+        Store(url)
+
+
+def test_a_database_that_cannot_be_opened_hides_the_password(tmp_path: Path) -> None:
+    with pytest.raises(ModelwrightError) as error:
+        Store("postgresql+psycopg://user:secret@127.0.0.1:1/none?connect_timeout=2")
+    assert "secret" not in str(error.value)

@@ -1,0 +1,89 @@
+"""A real server with a tiny model, for the tests of this folder."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import uvicorn
+from openai import OpenAI
+
+from modelwright.inference.background import BackgroundEngine
+from modelwright.inference.engine import Engine
+from modelwright.inference.scheduler import Batch
+from modelwright.inference.sequence import Sequence
+from modelwright.serving.app import create_app
+from modelwright.serving.server import listen
+
+NAME = "tiny"
+CONTEXT = 256
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server and what is behind it."""
+
+    address: str
+    background: BackgroundEngine
+
+    @property
+    def port(self) -> int:
+        return int(self.address.rpartition(":")[2])
+
+    @property
+    def engine(self) -> Engine:
+        return self.background.engine
+
+
+@contextmanager
+def running(engine: Engine, *, max_waiting: int = 64, is_chat: bool = True) -> Iterator[Server]:
+    """A real server on a free port, in a thread."""
+    listener = listen("127.0.0.1", 0)
+    with BackgroundEngine(engine, max_waiting) as background:
+        app = create_app(background, NAME, is_chat_model=is_chat)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            yield Server(f"http://127.0.0.1:{listener.getsockname()[1]}", background)
+        finally:
+            background.stop()
+            server.should_exit = True
+            thread.join()
+
+
+def openai_client(server: Server) -> OpenAI:
+    """The client as its users make it."""
+    return OpenAI(base_url=f"{server.address}/v1", api_key="none", max_retries=0)
+
+
+class Script:
+    """Stands in for the model's weights: every sequence says the same text, at a given pace.
+
+    Attributes
+    ----------
+    sequences : list of Sequence
+        All that have run.
+    """
+
+    def __init__(self, engine: Engine, text: str, seconds_per_step: float = 0.0):
+        self.ids = [*engine.tokenizer.encode(text), engine.tokenizer.message_end]
+        self.vocabulary = engine.model.config.vocab_size
+        self.seconds = seconds_per_step
+        self.sequences: list[Sequence] = []
+
+    def run(self, batch: Batch) -> torch.Tensor:
+        time.sleep(self.seconds)
+        self.sequences += batch.prefill
+        wanted = [self.ids[len(s.generated)] for s in batch.prefill + batch.decode]
+        return torch.nn.functional.one_hot(torch.tensor(wanted), self.vocabulary) * 100.0
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for what another thread does; fails after a minute."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)

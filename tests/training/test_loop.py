@@ -1,0 +1,136 @@
+"""The loop: accumulation is exact, resume is bit-identical, bad numbers stop it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from modelwright.core.errors import TrainingError
+from modelwright.models.config import TransformerConfig
+from modelwright.models.transformer import CausalLM, initialise
+from modelwright.training.batches import Batch, ExampleBatches, TokenizedExample
+from modelwright.training.budget import Horizon
+from modelwright.training.checkpoint import TrainState, load_checkpoint, save_checkpoint
+from modelwright.training.loop import Loop, StepReport
+from modelwright.training.objectives.next_token import next_token
+from modelwright.training.optimizers import OptimizerName, Optimizers, OptimizerSettings
+from modelwright.training.schedule import WarmupStableDecay
+
+
+def batches(micro_rows: int) -> ExampleBatches:
+    generator = torch.Generator().manual_seed(0)
+    made = []
+    for number in range(24):
+        length = 6 + 7 * (number % 4)
+        ids = torch.randint(0, 500, (length,), generator=generator).tolist()
+        made.append(TokenizedExample(ids, [place > length // 3 for place in range(length)]))
+    return ExampleBatches(made, rows=8, micro_rows=micro_rows, pad=0, seed=0)
+
+
+def loop(
+    config: TransformerConfig,
+    steps: int,
+    micro_rows: int = 8,
+    optimizer: OptimizerName = "muon",
+    checkpoints: Path | None = None,
+) -> Loop:
+    model = CausalLM(config)
+    initialise(model, 0)
+    optimizers = Optimizers(model, OptimizerSettings(optimizer, 1e-2, 1e-2, 0.1))
+    state = load_checkpoint(checkpoints, model, optimizers) if checkpoints else None
+    return Loop(
+        model,
+        optimizers,
+        next_token,
+        batches(micro_rows),
+        WarmupStableDecay(0.1, 0.5),
+        state or TrainState(0, 0, Horizon(steps, None)),
+        torch.float32,
+    )
+
+
+def weights(run: Loop) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
+
+
+@pytest.mark.parametrize("micro_rows", [1, 3])
+def test_accumulated_gradients_equal_the_whole_batch(
+    tiny_config: TransformerConfig, micro_rows: int
+) -> None:
+    gradients = []
+    for rows in (8, micro_rows):
+        run = loop(tiny_config, steps=1, micro_rows=rows)
+        total = sum(float(batch.weights.sum()) for batch in run.batches.at(0))
+        for batch in run.batches.at(0):
+            (next_token(run.model, batch) / total).backward()  # type: ignore[no-untyped-call]
+        gradients.append(
+            torch.cat([p.grad.flatten() for p in run.model.parameters() if p.grad is not None])
+        )
+    assert (gradients[0] - gradients[1]).norm() / gradients[0].norm() < 1e-6
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_the_loss_falls(tiny_config: TransformerConfig, optimizer: OptimizerName) -> None:
+    run = loop(tiny_config, steps=60, optimizer=optimizer)
+    reports = list[StepReport]()
+    run.callbacks.append(lambda state, report: reports.append(report))
+    run.run()
+    assert reports[0].loss == pytest.approx(6.2, abs=0.2)  # ln(512), a uniform guess
+    assert reports[-1].loss < 0.6 * reports[0].loss
+    assert [report.step for report in reports] == list(range(1, 61))
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+@pytest.mark.parametrize("cut", [1, 7, 13])
+def test_resume_is_bit_identical(
+    tiny_config: TransformerConfig, tmp_path: Path, optimizer: OptimizerName, cut: int
+) -> None:
+    whole = loop(tiny_config, 14, optimizer=optimizer)
+    whole.run()
+    first = loop(tiny_config, 14, optimizer=optimizer)
+
+    def save(state: TrainState, report: StepReport) -> None:
+        if state.step == cut:
+            save_checkpoint(tmp_path, first.model, first.optimizers, state)
+
+    first.callbacks.append(save)
+    first.run()
+    second = loop(tiny_config, 14, optimizer=optimizer, checkpoints=tmp_path)
+    assert second.state.step == cut
+    second.run()
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(second)[name]), name
+
+
+def test_a_half_written_checkpoint_is_not_used(
+    tiny_config: TransformerConfig, tmp_path: Path
+) -> None:
+    run = loop(tiny_config, 3)
+    run.run()
+    save_checkpoint(tmp_path, run.model, run.optimizers, run.state)
+    (tmp_path / "step-00000009.partial").mkdir()
+    again = loop(tiny_config, 3, checkpoints=tmp_path)
+    assert again.state.step == 3
+    save_checkpoint(tmp_path, run.model, run.optimizers, run.state)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000003"]
+
+
+def test_a_loss_that_is_not_finite_stops_training(tiny_config: TransformerConfig) -> None:
+    run = loop(tiny_config, 3)
+
+    def broken(model: CausalLM, batch: Batch) -> torch.Tensor:
+        return next_token(model, batch) * float("nan")
+
+    run.objective = broken
+    with pytest.raises(TrainingError, match="step 1"):
+        run.run()
+
+
+def test_weight_zero_adds_nothing(tiny_model: CausalLM) -> None:
+    tokens = torch.randint(0, 512, (2, 9), generator=torch.Generator().manual_seed(1))
+    some = torch.zeros(2, 8)
+    some[0, 3] = 1.0
+    loss = next_token(tiny_model, Batch(tokens[:, :-1], tokens[:, 1:], some))
+    logits = tiny_model(tokens[:, :-1])[0, 3]
+    expected = -torch.log_softmax(logits, -1)[tokens[0, 4]]
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
