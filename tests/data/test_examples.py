@@ -120,6 +120,7 @@ def test_a_maximum_of_objects_is_a_part_of_all(run, python_docs):
     assert set(some) <= set(every)
     names = [json.loads(row)["object"] for row in some]
     assert names == sorted(names)
+    assert {"len", "print", "dict", "list"} & set(names)  # the most used come first
 
 
 def test_rows_are_split_by_their_content(rows_file, run_rows):

@@ -136,7 +136,8 @@ def test_markup_in_any_text_is_shown_and_not_obeyed(tmp_path: Path, make: Make) 
         "target": EVIL,
         "models": {name: {"resp": EVIL, "chrf": 1.0} for name in ("base", "final")},
     }
-    dial = {"choice": {EVIL: EVIL}, "reasons": [EVIL], "expected": {EVIL: 1}, "timing": {EVIL: 1}}
+    shape = {"hidden_size": EVIL, "layers": EVIL, "tokens_per_second": 1.0}
+    dial = {"choice": {EVIL: EVIL}, "reasons": [EVIL], "expected": {EVIL: 1}, "timing": [shape]}
     log = {"step": 1, "tokens": 1, "seconds": 1.0, "loss": 1.0}
     texts = {
         "counts": {EVIL: 1},

@@ -1,3 +1,5 @@
+import random
+
 import pytest
 import torch
 
@@ -44,7 +46,7 @@ def test_micro_batches_hold_the_same_rows(shards: TokenShards) -> None:
 
 def examples() -> list[TokenizedExample]:
     return [
-        TokenizedExample(
+        TokenizedExample.of(
             list(range(number, number + 3 + number % 7)), [False] * 2 + [True] * (1 + number % 7)
         )
         for number in range(50)

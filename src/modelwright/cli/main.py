@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
@@ -78,6 +79,9 @@ def main() -> None:
 
     0 is done, 1 failed, 2 wrong use.
     """
+    # Read by OpenMP when torch is loaded. Its threads spin while they wait, and next to any other
+    # busy program that makes training many times slower; asleep they cost a quiet machine little.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         modelwright.main(standalone_mode=False)
     except ModelwrightError as error:

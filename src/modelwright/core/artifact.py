@@ -182,11 +182,14 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def hash_files(folder: Path) -> dict[str, FileEntry]:
-    """Size and SHA-256 of every file below ``folder`` but the manifest, by relative name."""
+    """Size and SHA-256 of every file below ``folder`` by relative name.
+
+    The manifest and the scratch folder are left out.
+    """
     entries = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and name != MANIFEST:
+        if path.is_file() and name != MANIFEST and not name.startswith(f"{SCRATCH_FOLDER}/"):
             entries[name] = FileEntry(size=path.stat().st_size, sha256=sha256_file(path))
     return entries
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sql
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from modelwright.core.errors import MissingExtraError, ModelwrightError, UsageError
+from modelwright.core.errors import (
+    MissingExtraError,
+    ModelwrightError,
+    UsageError,
+    from_os_error,
+)
 
 _tables = sql.MetaData()
 
@@ -60,28 +67,22 @@ class Store:
     url : str
         A SQLAlchemy database URL (see :func:`sqlite_url`).
 
+    Every method raises a :class:`ModelwrightError` when the database cannot be reached or written.
+
     Raises
     ------
     UsageError
         If the URL cannot be used.
-    ModelwrightError
-        If the database cannot be reached.
     """
 
     def __init__(self, url: str):
         self._engine = _connect(url)
-        try:
-            _tables.create_all(self._engine)
-        except SQLAlchemyError as error:
-            raise ModelwrightError(
-                f"the database cannot be used: {_first_line(error)}",
-                where=self._engine.url.render_as_string(hide_password=True),
-                fix="check that the server runs and that the URL in the recipe is right",
-            ) from None
+        with self._connection() as connection:
+            _tables.create_all(connection)
 
     def start_run(self, stage: str, artifact: str) -> int:
         """Record that a stage begins; returns the run's id."""
-        with self._engine.begin() as connection:
+        with self._connection() as connection:
             result = connection.execute(
                 _runs.insert().values(
                     stage=stage, artifact=artifact, status="running", started=now()
@@ -93,7 +94,7 @@ class Store:
 
     def end_run(self, run: int, status: str, message: str | None = None) -> None:
         """Record how a run ended."""
-        with self._engine.begin() as connection:
+        with self._connection() as connection:
             connection.execute(
                 _runs.update()
                 .where(_runs.c.id == run)
@@ -102,7 +103,7 @@ class Store:
 
     def mark_interrupted(self) -> int:
         """Mark runs that never ended; to be called by whoever holds the workspace's lock."""
-        with self._engine.begin() as connection:
+        with self._connection() as connection:
             result = connection.execute(
                 _runs.update().where(_runs.c.status == "running").values(status="interrupted")
             )
@@ -113,7 +114,7 @@ class Store:
         query = sql.select(_runs).order_by(_runs.c.id)
         if artifact is not None:
             query = query.where(_runs.c.artifact == artifact)
-        with self._engine.connect() as connection:
+        with self._connection() as connection:
             return [Run(**row._mapping) for row in connection.execute(query)]
 
     def log_metrics(self, artifact: str, step: int, values: Mapping[str, float]) -> None:
@@ -122,7 +123,7 @@ class Store:
         if not finite:
             return
         same_step = (_metrics.c.artifact == artifact) & (_metrics.c.step == step)
-        with self._engine.begin() as connection:
+        with self._connection() as connection:
             connection.execute(
                 _metrics.delete().where(same_step & _metrics.c.name.in_(list(finite)))
             )
@@ -141,12 +142,33 @@ class Store:
             .where((_metrics.c.artifact == artifact) & (_metrics.c.name == name))
             .order_by(_metrics.c.step)
         )
-        with self._engine.connect() as connection:
+        with self._connection() as connection:
             return [(int(step), float(value)) for step, value in connection.execute(query)]
 
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        """A transaction; what goes wrong in it is said in our terms."""
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise self._explained(error) from None
+
+    def _explained(self, error: SQLAlchemyError) -> ModelwrightError:
+        where = self._engine.url.render_as_string(hide_password=True)
+        cause = getattr(error, "orig", None)
+        if getattr(cause, "sqlite_errorname", "") == "SQLITE_FULL":
+            return from_os_error(OSError(errno.ENOSPC, "", where))
+        fix = "check that the server runs and that the URL in the recipe is right"
+        if self._engine.dialect.name == "sqlite":
+            fix = "check that there is space and that the file can be written, then run again"
+        return ModelwrightError(
+            f"the database cannot be used: {_first_line(error)}", where=where, fix=fix
+        )
 
 
 def sqlite_url(path: Path) -> str:
@@ -155,8 +177,8 @@ def sqlite_url(path: Path) -> str:
 
 
 def now() -> str:
-    """The time in UTC, ISO 8601, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    """The time in UTC, ISO 8601, to the millisecond: small stages take less than a second."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _connect(url: str) -> Engine:

@@ -20,7 +20,7 @@ from modelwright.data.settings import (
     PythonDocsSource,
 )
 from modelwright.data.sources.python_docs import LICENCE, Entry, PythonDocsReader
-from modelwright.data.split import hold_out, position
+from modelwright.data.split import hold_out
 
 TRAIN = "train.jsonl"
 HELD_OUT = "heldout.jsonl"
@@ -113,10 +113,11 @@ def _from_python_docs(
     settings: ExamplesSettings, progress: Progress, drops: Drops
 ) -> Iterator[Example]:
     with progress.task("read the Python documentation", None, "objects") as task:
-        entries = PythonDocsReader().entries(drops)
-        if settings.maximum is not None:
-            chosen = sorted(entries, key=lambda entry: position(settings.seed, entry.name))
-            entries = sorted(chosen[: settings.maximum], key=lambda entry: entry.name)
+        reader = PythonDocsReader()
+        if settings.maximum is None:
+            entries = reader.entries(drops)
+        else:
+            entries = reader.most_used_entries(settings.maximum, drops)
         task.update(len(entries))
     for entry, question, reply in training_questions(entries):
         yield False, _conversation(entry, question, reply)

@@ -90,7 +90,7 @@ class PrepareSettings(Settings):
     """Which documents are kept, and how validation text is split off."""
 
     min_characters: int = Field(32, ge=1, description="shorter documents are dropped")
-    max_characters: int = Field(2_000_000, ge=1, description="longer documents are dropped")
+    max_characters: int = Field(64_000_000, ge=1, description="longer documents are dropped")
     max_replacement_ratio: float = Field(
         0.01, ge=0, le=1, description="largest share of characters that were broken bytes"
     )
@@ -116,7 +116,7 @@ class ExamplesSettings(Settings):
         0.1, ge=0, lt=1, description="share of the rows of .jsonl files that is held out"
     )
     maximum: int | None = Field(
-        None, ge=1, description="most objects taken from python-docs; all by default"
+        None, ge=1, description="so many objects of python-docs, the most used; by default all"
     )
     seed: int = Field(0, ge=0, description="chooses which rows are held out")
 

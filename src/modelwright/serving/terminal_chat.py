@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,7 @@ RESET = "/reset"
 FENCE = '"""'
 
 # A model may say anything, and a terminal obeys escape sequences: only these two stay.
-_CONTROLS = dict.fromkeys([*range(32), *range(127, 160)])
-_HARMLESS = {code: target for code, target in _CONTROLS.items() if chr(code) not in "\n\t"}
+_WITHOUT_CONTROLS = dict.fromkeys({*range(32), *range(127, 160)} - {ord("\n"), ord("\t")})
 
 _HELP = f"""\
 Ask, and press Enter. {FENCE} begins and ends a text of several lines; {RESET} forgets the
@@ -203,16 +202,16 @@ def _stream(background: BackgroundEngine, prompt: list[int], params: SamplingPar
 
 def printable(text: str) -> str:
     """Text without the control characters that a terminal would obey."""
-    return text.translate(_HARMLESS)
+    return text.translate(_WITHOUT_CONTROLS)
 
 
-def _typed(read: Callable[[str], str] = input) -> Iterator[str]:
+def _typed() -> Iterator[str]:
     """What the user types, message by message; Ctrl-C drops a line, Ctrl-D ends."""
     while True:
         try:
-            text = read("> ")
+            text = input("> ")
             if text.lstrip().startswith(FENCE):
-                text = _read_block(text.lstrip().removeprefix(FENCE), read)
+                text = _read_block(text.lstrip().removeprefix(FENCE))
         except KeyboardInterrupt:
             print()
             continue
@@ -223,11 +222,11 @@ def _typed(read: Callable[[str], str] = input) -> Iterator[str]:
             yield text.strip()
 
 
-def _read_block(first: str, read: Callable[[str], str]) -> str:
+def _read_block(first: str) -> str:
     """Lines up to the closing fence."""
     lines = [first]
     while not lines[-1].rstrip().endswith(FENCE):
-        lines.append(read(". "))
+        lines.append(input(". "))
     lines[-1] = lines[-1].rstrip().removesuffix(FENCE)
     return "\n".join(lines)
 

@@ -126,8 +126,14 @@ def dial(made: Made) -> Dial | None:
         reasons=[str(reason) for reason in content.get("reasons", [])],
         choice=table(content.get("choice", {})),
         expected=table(content.get("expected", {})),
-        timing=table(content.get("timing", {})),
+        timing=[_timed(shape) for shape in content.get("timing", [])],
     )
+
+
+def _timed(shape: Mapping[str, Any]) -> Fact:
+    speed = figures.exact(round(shape["tokens_per_second"]))
+    name = f"{_plain(shape['layers'])} layers, {_plain(shape['hidden_size'])} wide"
+    return Fact(name, f"{speed} tokens/s")
 
 
 def table(values: Mapping[str, Any], prefix: str = "") -> list[Fact]:

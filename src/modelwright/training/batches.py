@@ -5,10 +5,13 @@ A source of batches is a pure function of the step, so nothing but the step is k
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -112,10 +115,15 @@ def _next_token_batch(windows: Tensor) -> Batch:
 
 @dataclass(frozen=True)
 class TokenizedExample:
-    """A conversation as ids, and which of them are trained on."""
+    """A conversation as ids (uint32, one dimension), and which of them are trained on (bool)."""
 
-    ids: list[int]
-    trained: list[bool]
+    ids: npt.NDArray[np.uint32]
+    trained: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, ids: Sequence[int], trained: Sequence[bool]) -> TokenizedExample:
+        """From plain sequences of equal length."""
+        return cls(np.array(ids, dtype=np.uint32), np.array(trained, dtype=np.bool_))
 
 
 class ExampleBatches:
@@ -181,6 +189,6 @@ class ExampleBatches:
         ids = torch.full((len(examples), length), self.pad)
         weights = torch.zeros(len(examples), length)
         for row, example in enumerate(examples):
-            ids[row, : len(example.ids)] = torch.tensor(example.ids)
-            weights[row, : len(example.ids)] = torch.tensor(example.trained, dtype=torch.float32)
+            ids[row, : len(example.ids)] = torch.from_numpy(example.ids.astype(np.int64))
+            weights[row, : len(example.ids)] = torch.from_numpy(example.trained)
         return Batch(ids[:, :-1], ids[:, 1:], weights[:, 1:])

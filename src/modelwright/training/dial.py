@@ -235,7 +235,7 @@ def choose_for_amount(budget: Budget, text_bytes: int) -> Plan:
     choice = choice_for(width, layers, tokens, str(budget))
     if budget.unit == "steps":
         choice["pretrain"]["batch_rows"] = 16
-    choice["finetune"]["budget"] = "3 epochs"
+    choice["finetune"]["budget"] = str(Budget(max(1.0, budget.amount / 2), budget.unit))
     reasons = [f"{layers} layers, {width} wide: the budget is {budget}, about {tokens:,.0f} tokens"]
     return choice, reasons, {"tokens": round(tokens)}
 

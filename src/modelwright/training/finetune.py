@@ -84,11 +84,11 @@ def tokenize_example(row: dict[str, Any], tokenizer: Tokenizer) -> TokenizedExam
     end-of-text token.
     """
     if "messages" in row:
-        return TokenizedExample(*tokenizer.encode_spans(tokenizer.chat_spans(row["messages"])))
+        return TokenizedExample.of(*tokenizer.encode_spans(tokenizer.chat_spans(row["messages"])))
     spans = [Span(row["prompt"], True, False), Span(row["completion"], True, True)]
     ids, trained = tokenizer.encode_spans(spans)
     end = tokenizer.end_of_text
-    return TokenizedExample([end, *ids, end], [False, *trained, True])
+    return TokenizedExample.of([end, *ids, end], [False, *trained, True])
 
 
 def _tokenize(
@@ -100,7 +100,7 @@ def _tokenize(
         example = tokenize_example(row, tokenizer)
         if len(example.ids) > context:
             dropped[TOO_LONG] = dropped.get(TOO_LONG, 0) + 1
-        elif not any(example.trained[1:]):
+        elif not example.trained[1:].any():
             dropped[NOTHING_TRAINED] = dropped.get(NOTHING_TRAINED, 0) + 1
         else:
             kept.append(example)

@@ -18,6 +18,7 @@ from modelwright.data.sources.description import Description, EntryKind, split_c
 from modelwright.data.sources.python_objects import describe_compiled
 from modelwright.data.sources.python_source import parse_library
 from modelwright.data.sources.summary import summarise
+from modelwright.data.sources.usage import count_uses
 
 LICENCE = "PSF-2.0"
 NO_DOCSTRING = "no docstring"
@@ -105,6 +106,13 @@ class PythonDocsReader:
             entry = Entry(described.name, described.kind, described.signature, summary)
             found.setdefault(entry.name, entry)
         return [found[name] for name in sorted(found)]
+
+    def most_used_entries(self, count: int, drops: Drops) -> list[Entry]:
+        """The ``count`` entries that the library's own code uses most, sorted by name."""
+        uses = count_uses(self._library)
+        entries = self.entries(drops)
+        ranked = sorted(entries, key=lambda entry: (-uses.of(entry.name, entry.kind), entry.name))
+        return sorted(ranked[:count], key=lambda entry: entry.name)
 
     def descriptions(self) -> list[Description]:
         """Everything public that this Python documents, each name once, sorted by name.
