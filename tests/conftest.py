@@ -10,6 +10,7 @@ import pytest
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
 
 import torch
+from hypothesis import settings
 
 from modelwright.models.config import TransformerConfig
 from modelwright.models.transformer import CausalLM, initialise
@@ -17,6 +18,9 @@ from modelwright.tokens.tokenizer import Tokenizer
 from modelwright.tokens.train import train_tokenizer
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+settings.register_profile("default", deadline=None)  # a busy machine is no failure
+settings.load_profile("default")
 
 # Several threads on a busy machine wait for each other; tiny models gain nothing from them.
 torch.set_num_threads(1)

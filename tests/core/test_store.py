@@ -1,6 +1,5 @@
-"""The same tests for SQLite and, where its URL is given, PostgreSQL."""
+"""The same tests for SQLite and, where it is installed, PostgreSQL."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,16 +9,12 @@ import sqlalchemy as sql
 from modelwright.core.errors import ModelwrightError, UsageError
 from modelwright.core.store import Store, sqlite_url
 
-POSTGRES = "MODELWRIGHT_TEST_POSTGRES"
-
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return sqlite_url(tmp_path / "store.db")
-    if POSTGRES not in os.environ:
-        pytest.skip(f"no PostgreSQL server: {POSTGRES} is not set")
-    url = os.environ[POSTGRES]
+    url: str = request.getfixturevalue("postgres_url")
     engine = sql.create_engine(url)
     with engine.begin() as connection:
         connection.execute(sql.text("DROP SCHEMA public CASCADE"))

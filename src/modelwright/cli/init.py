@@ -68,7 +68,9 @@ def command(
     """
     recipe = create_workspace(folder, sources, examples, budget, name)
     click.echo(f"wrote {recipe}")
-    click.echo(f"next: cd {folder} && modelwright run")
+    import shlex
+
+    click.echo(f"next: cd {shlex.quote(str(folder))} && modelwright run")
 
 
 def create_workspace(

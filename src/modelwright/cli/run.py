@@ -44,7 +44,7 @@ def run(**flags: Any) -> None:
         click.echo(to_yaml(recipe), nl=False)
         return
     if flags["dry_run"]:
-        print_plan(make_plan(recipe, workspace.artifacts()))
+        print_plan(make_plan(recipe, workspace.artifacts(), until))
         return
     with workspace.lock():
         bring_up_to_date(recipe, workspace, make_progress(flags["quiet"]), until)
@@ -55,7 +55,7 @@ def bring_up_to_date(
 ) -> list[Artifact]:
     """Print the plan, run it, write the report, and say how to go on."""
     started = time.monotonic()
-    plan = make_plan(recipe, workspace.artifacts())
+    plan = make_plan(recipe, workspace.artifacts(), until)
     print_plan(plan)
     if all(planned.artifact for planned in plan):
         click.echo("nothing to do: everything is up to date")

@@ -9,13 +9,12 @@ from typing import Any
 import click
 
 from modelwright.cli.options import DRY_RUN, PRINT_CONFIG, given_values, options_of
-from modelwright.core.artifact import Artifact, open_artifact
+from modelwright.core.artifact import MANIFEST, Artifact, open_artifact, read_manifest
 from modelwright.core.errors import UsageError
-from modelwright.core.files import sha256_json
 from modelwright.core.progress import make_progress
 from modelwright.core.settings import parse_settings
 from modelwright.core.workspace import hold
-from modelwright.pipeline.plan import key_parts, look_up
+from modelwright.pipeline.plan import look_up
 from modelwright.pipeline.recipe import to_yaml
 from modelwright.pipeline.stages import STAGES, Stage
 
@@ -51,22 +50,14 @@ def run_alone(stage: Stage, flags: dict[str, Any]) -> None:
     if not flags["out"]:
         raise UsageError("no place for the result", fix="give one with --out FOLDER")
     target = Path(flags["out"]).resolve()
-    finished = _finished(target, stage.makes)
-    planned = look_up(stage, settings, inputs, finished)
+    planned = look_up(stage, settings, inputs, _finished(target, stage))
     if planned.artifact is not None or flags["dry_run"]:
         click.echo(f"{stage.name}: {planned.reason}")
         return
-    if target.exists() and any(target.iterdir()) and not finished:
-        raise UsageError(
-            f"the folder holds something other than a finished {stage.makes}",
-            where=target,
-            fix="give another folder, or empty this one",
-        )
     from modelwright.pipeline.runner import StageRun, run_stage
 
-    key = sha256_json(key_parts(stage, settings, inputs))
-    run = StageRun(stage, settings, inputs, target, f"{stage.name}-{key[:12]}")
     with hold(target.with_name(f".{target.name}.lock"), target):
+        run = StageRun(planned, inputs, target)
         artifact = run_stage(run, make_progress(), time.monotonic())
     click.echo(f"{stage.name}: {describe(artifact)}")
     click.echo(str(target))
@@ -91,5 +82,16 @@ def _open_inputs(stage: Stage, flags: dict[str, Any]) -> dict[str, Artifact]:
     return inputs
 
 
-def _finished(target: Path, kind: str) -> list[Artifact]:
-    return [open_artifact(target, kind)] if (target / "manifest.json").is_file() else []
+def _finished(target: Path, stage: Stage) -> list[Artifact]:
+    """What the stage made there before; nothing else there may be replaced by its result."""
+    if not target.exists() or not any(target.iterdir()):
+        return []
+    if (target / MANIFEST).is_file():
+        artifact = Artifact(target, read_manifest(target))
+        if artifact.manifest.stage == stage.name:
+            return [artifact]
+    raise UsageError(
+        f"the folder holds something that '{stage.name}' did not make",
+        where=target,
+        fix="give another folder, or empty this one",
+    )

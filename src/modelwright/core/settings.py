@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -58,7 +59,7 @@ def parse_settings(
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        problems = [_describe(model, dict(item), source, lines or {}) for item in error.errors()]
+        problems = [_describe(model, dict(item), lines or {}) for item in error.errors()]
         raise UsageError("\n".join(problems), where=source, fix="correct the setting") from None
 
 
@@ -83,49 +84,88 @@ def load_yaml(path: Path) -> tuple[Any, dict[Location, int]]:
         raise UsageError(f"cannot read the YAML: {problem}", where=where) from None
     lines: dict[Location, int] = {}
     if node is not None:
-        _collect_lines(node, (), lines)
+        _collect_lines(node, (), lines, path)
     return ({} if data is None else data), lines
 
 
-def _collect_lines(node: yaml.Node, location: Location, lines: dict[Location, int]) -> None:
+def _collect_lines(
+    node: yaml.Node, location: Location, lines: dict[Location, int], path: Path
+) -> None:
     lines.setdefault(location, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             child = (*location, key.value)
-            lines[child] = key.start_mark.line + 1
-            _collect_lines(value, child, lines)
+            line = key.start_mark.line + 1
+            if child in lines:  # YAML would silently forget the first
+                raise UsageError(
+                    f"line {line}: '{_name(child)}' stands in line {lines[child]} already",
+                    where=path,
+                    fix="put the two together",
+                )
+            lines[child] = line
+            _collect_lines(value, child, lines, path)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            _collect_lines(value, (*location, index), lines)
+            _collect_lines(value, (*location, index), lines, path)
 
 
 def _describe(
-    model: type[BaseModel], item: dict[str, Any], source: str, lines: Mapping[Location, int]
+    model: type[BaseModel], item: Mapping[str, Any], lines: Mapping[Location, int]
 ) -> str:
-    location: Location = tuple(item["loc"])
-    name = ".".join(str(part) for part in location)
-    line = lines.get(location)
+    is_unknown = item["type"] == "extra_forbidden"
+    location, known = _resolve(model, tuple(item["loc"]), is_unknown)
+    line = _nearest_line(location, lines)
     prefix = f"line {line}: " if line else ""
-    if item["type"] == "extra_forbidden":
-        known = _fields_at(model, location[:-1])
+    name = f"'{_name(location)}'" if location else "the settings"
+    if is_unknown:
         guess = nearest(str(location[-1]), known)
         hint = f"; did you mean '{guess}'?" if guess else f"; known: {', '.join(sorted(known))}"
-        return f"{prefix}unknown setting '{name}'{hint}"
+        return f"{prefix}unknown setting {name}{hint}"
+    if item["type"] == "missing":
+        return f"{prefix}{name} is missing"
     message = str(item["msg"]).removeprefix("Value error, ")
-    return f"{prefix}'{name}': {message} (got {item.get('input')!r})"
+    return f"{prefix}{name}: {message} (got {item.get('input')!r}){_hint_at_choice(item)}"
 
 
-def _fields_at(model: type[BaseModel], location: Location) -> set[str]:
-    """Names of the fields of the (nested) model that stands at ``location``."""
-    models: list[type[BaseModel]] = [model]
-    for part in location:
-        inner: list[type[BaseModel]] = []
-        for candidate in models:
-            if part in candidate.model_fields:
-                inner += _models_in(candidate.model_fields[str(part)].annotation)
-        # List indexes and union tags are no fields: stay where we are.
-        models = inner or models
-    return {field for candidate in models for field in candidate.model_fields}
+def _resolve(
+    model: type[BaseModel], location: Location, is_unknown: bool
+) -> tuple[Location, set[str]]:
+    """The location without the tags that pydantic adds for unions, and the fields at its end.
+
+    ``is_unknown`` says that the last part is the name of no field.
+    """
+    models, kept, parts = [model], list[str | int](), location
+    if is_unknown:
+        parts = location[:-1]
+    for part in parts:
+        annotations = [
+            candidate.model_fields[str(part)].annotation
+            for candidate in models
+            if part in candidate.model_fields
+        ]
+        if annotations or isinstance(part, int):
+            kept.append(part)
+        models = [found for one in annotations for found in _models_in(one)] or models
+    known = {field for candidate in models for field in candidate.model_fields}
+    return (*kept, *location[len(parts) :]), known
+
+
+def _nearest_line(location: Location, lines: Mapping[Location, int]) -> int | None:
+    """The line of a setting, or of what it should stand in."""
+    prefixes = (location[:length] for length in range(len(location), 0, -1))
+    return next((lines[prefix] for prefix in prefixes if prefix in lines), None)
+
+
+def _hint_at_choice(item: Mapping[str, Any]) -> str:
+    """The nearest of the values that a setting can have, where these are a few words."""
+    context = item.get("ctx", {})
+    choices = re.findall("'([^']*)'", str(context.get("expected_tags", context.get("expected"))))
+    guess = nearest(str(context.get("tag", item.get("input"))), choices)
+    return f"; did you mean '{guess}'?" if guess else ""
+
+
+def _name(location: Location) -> str:
+    return ".".join(str(part) for part in location)
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

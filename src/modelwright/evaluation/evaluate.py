@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from modelwright.core.artifact import Artifact
@@ -57,14 +56,13 @@ def evaluate(job: Job[EvaluateSettings]) -> Outcome:
         job.progress.note("  the corpus has no held-out text: bits per byte cannot be measured")
     training = _sample(corpus, "train", settings.max_baseline_bytes, settings.seed)
     questions = _choose_questions(job)
-    with ThreadPoolExecutor(max_workers=1) as background:
-        # Compression runs outside Python's lock, beside the models.
-        baselines = background.submit(_baselines, training.texts, held_out.texts)
-        models = [
-            _measure(name, engine, held_out, questions.chosen, settings, job.progress)
-            for name, engine in _engines(job)
-        ]
-        rivals = baselines.result()
+    with job.progress.task("compression and bigrams", None, "") as task:
+        task.update(0)
+        rivals = _baselines(training.texts, held_out.texts)
+    models = [
+        _measure(name, engine, held_out, questions.chosen, settings, job.progress)
+        for name, engine in _engines(job)
+    ]
     evaluation = Evaluation(
         models=models,
         rivals=rivals,

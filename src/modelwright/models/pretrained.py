@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from modelwright.core.errors import InputError
+from modelwright.core.errors import InputError, ModelwrightError
 from modelwright.core.files import PARTIAL_SUFFIX, sync_file, sync_folder, write_json
 from modelwright.models.config import TransformerConfig
 from modelwright.models.transformer import CausalLM
@@ -90,9 +90,23 @@ def model_tensors(model: CausalLM) -> dict[str, Tensor]:
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write a safetensors file atomically."""
+    """Write a safetensors file atomically.
+
+    Raises
+    ------
+    ModelwrightError
+        If it cannot be written, as on a full disk.
+    """
     temporary = path.with_name(path.name + PARTIAL_SUFFIX)
-    save_file(tensors, temporary, metadata={"format": "pt"})
+    try:
+        save_file(tensors, temporary, metadata={"format": "pt"})
+    except SafetensorError as error:
+        temporary.unlink(missing_ok=True)
+        raise ModelwrightError(
+            f"the weights cannot be written: {error}",
+            where=path,
+            fix="check that there is space on the disk, then run again; finished work is kept",
+        ) from None
     sync_file(temporary)
     temporary.replace(path)
     sync_folder(path.parent)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from modelwright.core.artifact import Artifact
@@ -27,23 +27,28 @@ class PlannedStage:
         The finished artifact if it is fresh.
     reason : str
         Why it is fresh or stale, in words.
+    parts : dict
+        All that decides its result; empty while an input is still to be made.
     """
 
     stage: Stage
     settings: Settings
     artifact: Artifact | None
     reason: str
+    parts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def make_plan(recipe: Recipe, artifacts: Sequence[Artifact]) -> list[PlannedStage]:
-    """Hold a recipe against the artifacts that there are.
+def make_plan(
+    recipe: Recipe, artifacts: Sequence[Artifact], until: str | None = None
+) -> list[PlannedStage]:
+    """Hold a recipe, up to the stage ``until``, against the artifacts that there are.
 
     A stage whose input is stale counts as stale; when it runs, the input may turn out to have the
     same content as before, and then nothing is done.
     """
     plan: list[PlannedStage] = []
     done = dict[str, Artifact]()
-    stages = stages_of(recipe)
+    stages = stages_of(recipe, until)
     active = {stage.name for stage in stages}
     for stage in stages:
         settings = settings_of(stage, recipe)
@@ -74,9 +79,9 @@ def look_up(
     earlier = [artifact for artifact in artifacts if artifact.manifest.stage == stage.name]
     for artifact in earlier:
         if artifact.manifest.key == key:
-            return PlannedStage(stage, settings, artifact, "up to date")
+            return PlannedStage(stage, settings, artifact, "up to date", parts)
     reason = explain(earlier[-1].manifest.key_parts, parts) if earlier else "not made yet"
-    return PlannedStage(stage, settings, None, reason)
+    return PlannedStage(stage, settings, None, reason, parts)
 
 
 def key_parts(stage: Stage, settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, Any]:

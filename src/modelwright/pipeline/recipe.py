@@ -49,12 +49,13 @@ def load_recipe(path: Path, overrides: dict[str, Any] | None = None) -> Recipe:
     Raises
     ------
     UsageError
-        If the file cannot be read, or a setting is unknown or wrong.
+        If the file cannot be read, or a setting is unknown or wrong, in the file or in
+        ``overrides``.
     """
     data, lines = load_yaml(path)
-    if overrides and isinstance(data, dict):
-        data = merge(data, overrides)
     recipe = parse_settings(Recipe, data, source=str(path), lines=lines)
+    if overrides:
+        recipe = parse_settings(Recipe, merge(data, overrides), source="the command line")
     folder = path.parent.resolve()
     return recipe.model_copy(
         update={

@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from modelwright import __version__
 from modelwright.core.artifact import (
+    MANIFEST,
     SCRATCH_FOLDER,
     UNKNOWN_LICENCE,
     Artifact,
@@ -18,30 +20,66 @@ from modelwright.core.artifact import (
     Parent,
     digest_of,
     hash_files,
+    read_manifest,
     write_manifest,
 )
-from modelwright.core.files import PARTIAL_SUFFIX, move_folder, sha256_json, sync_file
+from modelwright.core.errors import ModelwrightError
+from modelwright.core.files import (
+    PARTIAL_SUFFIX,
+    move_folder,
+    sha256_json,
+    sync_file,
+    write_text,
+)
 from modelwright.core.job import Job, LogMetrics, Outcome
 from modelwright.core.machine import this_machine
 from modelwright.core.progress import Progress
 from modelwright.core.settings import Settings
 from modelwright.core.store import Store, now, sqlite_url
 from modelwright.core.workspace import Workspace
-from modelwright.pipeline.plan import inputs_of, key_parts, look_up
+from modelwright.pipeline.plan import PlannedStage, inputs_of, look_up
 from modelwright.pipeline.recipe import Recipe
-from modelwright.pipeline.stages import Stage, load_function, settings_of, stages_of
+from modelwright.pipeline.stages import load_function, settings_of, stages_of
 from modelwright.training.choice import fill_from_dial
+
+KEY_FILE = "key"
+"""In the scratch folder: what a cut-off run was making, so that no other run goes on from it."""
 
 
 @dataclass(frozen=True)
 class StageRun:
-    """One stage about to run: settings as asked for, inputs, and the folder it will become."""
+    """A planned stage about to run.
 
-    stage: Stage
-    settings: Settings
+    Attributes
+    ----------
+    planned : PlannedStage
+        The stage, its settings as asked for, and all that decides its result. What is outside the
+        workspace was looked at before the stage reads it, so that a change in between makes the
+        artifact stale.
+    inputs : mapping of role to Artifact
+        What it takes.
+    target : Path
+        The folder that it will become.
+    """
+
+    planned: PlannedStage
     inputs: Mapping[str, Artifact]
     target: Path
-    id: str
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of all that decides the result."""
+        return sha256_json(self.planned.parts)
+
+    @property
+    def id(self) -> str:
+        """The artifact's id."""
+        return artifact_id(self.planned)
+
+
+def artifact_id(planned: PlannedStage) -> str:
+    """Id of the artifact that a planned stage makes: equal work, equal id."""
+    return f"{planned.stage.name}-{sha256_json(planned.parts)[:12]}"
 
 
 def run_recipe(
@@ -71,21 +109,16 @@ def run_recipe(
     store.mark_interrupted()
     done = dict[str, Artifact]()
     try:
-        for stage in stages_of(recipe):
-            settings = settings_of(stage, recipe)
+        for stage in stages_of(recipe, until):
             inputs = inputs_of(stage, done)
-            planned = look_up(stage, settings, inputs, workspace.artifacts())
+            planned = look_up(stage, settings_of(stage, recipe), inputs, workspace.artifacts())
             artifact = planned.artifact
             if artifact is None:
-                key = sha256_json(key_parts(stage, settings, inputs))
-                id = f"{stage.name}-{key[:12]}"
-                run = StageRun(stage, settings, inputs, workspace.artifacts_folder / id, id)
+                target = workspace.artifacts_folder / artifact_id(planned)
                 progress.note(f"{stage.name}: {planned.reason}")
-                artifact = _recorded(run, store, progress, started)
+                artifact = _recorded(StageRun(planned, inputs, target), store, progress, started)
             done[stage.name] = artifact
             on_artifact(artifact)
-            if stage.name == until:
-                break
     finally:
         store.close()
     return list(done.values())
@@ -108,24 +141,52 @@ def run_stage(
     manifest is in it.
     """
     partial = run.target.with_name(run.target.name + PARTIAL_SUFFIX)
-    if not run.stage.resumable:
-        shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True, exist_ok=True)
-    settings = fill_from_dial(run.settings, run.stage.name, run.inputs.get("dial"))
-    job = Job(settings, run.inputs, partial, progress, log_metrics, started)
-    wall, cpu = time.monotonic(), time.process_time()
-    outcome = load_function(run.stage)(job)
+    manifest = _finished_manifest(partial, run.key)
+    if manifest is None:
+        manifest = _make(run, partial, progress, started, log_metrics)
+    # Only now: a run that is cut off before the manifest stands goes on from the scratch folder.
     shutil.rmtree(partial / SCRATCH_FOLDER, ignore_errors=True)
-    seconds = time.monotonic() - wall
-    manifest = _manifest(run, settings, outcome, partial, seconds, time.process_time() - cpu)
-    write_manifest(partial, manifest)
     move_folder(partial, run.target)
     return Artifact(run.target, manifest)
 
 
+def _finished_manifest(partial: Path, key: str) -> Manifest | None:
+    """The manifest of a run that was cut off between writing it and renaming the folder."""
+    if not (partial / MANIFEST).is_file():
+        return None
+    manifest = read_manifest(partial)
+    return manifest if manifest.key == key else None
+
+
+def _make(
+    run: StageRun, partial: Path, progress: Progress, started: float, log_metrics: LogMetrics
+) -> Manifest:
+    """Call the stage's function and write the manifest over its files."""
+    stage, settings = run.planned.stage, run.planned.settings
+    _clear(run, partial)
+    settings = fill_from_dial(settings, stage.name, run.inputs.get("dial"))
+    job = Job(settings, run.inputs, partial, progress, log_metrics, started)
+    wall, cpu = time.monotonic(), time.process_time()
+    outcome = load_function(stage)(job)
+    seconds, cpu_seconds = time.monotonic() - wall, time.process_time() - cpu
+    manifest = _manifest(run, settings, outcome, partial, seconds, cpu_seconds)
+    write_manifest(partial, manifest)
+    return manifest
+
+
+def _clear(run: StageRun, partial: Path) -> None:
+    """Make ``partial`` a folder that is empty or holds what this very run left."""
+    key_file = partial / SCRATCH_FOLDER / KEY_FILE
+    is_own = key_file.is_file() and key_file.read_text(encoding="utf-8") == run.key
+    if partial.exists() and not (run.planned.stage.resumable and is_own):
+        shutil.rmtree(partial)
+    key_file.parent.mkdir(parents=True, exist_ok=True)
+    write_text(key_file, run.key)
+
+
 def _recorded(run: StageRun, store: Store, progress: Progress, started: float) -> Artifact:
     """Run a stage and keep in the store that it ran, how it ended, and what it measured."""
-    run_id = store.start_run(run.stage.name, run.id)
+    run_id = store.start_run(run.planned.stage.name, run.id)
 
     def log_metrics(step: int, values: Mapping[str, float]) -> None:
         store.log_metrics(run.id, step, values)
@@ -136,7 +197,8 @@ def _recorded(run: StageRun, store: Store, progress: Progress, started: float) -
         store.end_run(run_id, "interrupted")
         raise
     except BaseException as error:
-        store.end_run(run_id, "failed", str(error))
+        with suppress(ModelwrightError):  # why the stage failed matters more to the user
+            store.end_run(run_id, "failed", str(error))
         raise
     store.end_run(run_id, "finished")
     return artifact
@@ -153,17 +215,17 @@ def _manifest(
     files = hash_files(folder)
     for name in files:
         sync_file(folder / name)
-    parts = key_parts(run.stage, run.settings, run.inputs)
+    stage = run.planned.stage
     inherited = {licence for parent in run.inputs.values() for licence in parent.manifest.licences}
     return Manifest(
-        kind=run.stage.makes,
+        kind=stage.makes,
         id=run.id,
-        stage=run.stage.name,
+        stage=stage.name,
         created=now(),
         code_version=__version__,
         digest=digest_of(files),
-        key=sha256_json(parts),
-        key_parts=parts,
+        key=run.key,
+        key_parts=dict(run.planned.parts),
         parents=[_parent(role, artifact) for role, artifact in sorted(run.inputs.items())],
         settings=_plain({**settings.model_dump(), **outcome.settings}),
         licences=sorted(inherited | set(outcome.licences)) or [UNKNOWN_LICENCE],

@@ -165,10 +165,15 @@ STAGES = (
 """All stages in the order of the way; each takes from earlier ones only."""
 
 
-def stages_of(recipe: Recipe) -> list[Stage]:
-    """The stages that a recipe asks for: without examples there is nothing to fine-tune on."""
+def stages_of(recipe: Recipe, until: str | None = None) -> list[Stage]:
+    """The stages that a recipe asks for, up to and with ``until`` if that is given.
+
+    Without examples there is nothing to fine-tune on.
+    """
     left_out = () if recipe.examples.sources else ("examples", "finetune")
-    return [stage for stage in STAGES if stage.name not in left_out]
+    stages = [stage for stage in STAGES if stage.name not in left_out]
+    names = [stage.name for stage in stages]
+    return stages if until is None else stages[: names.index(until) + 1]
 
 
 def settings_of(stage: Stage, recipe: Recipe) -> Settings:
