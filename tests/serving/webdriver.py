@@ -1,6 +1,5 @@
 """A real browser, driven through the plain WebDriver protocol."""
 
-import base64
 import json
 import re
 import subprocess
@@ -39,6 +38,10 @@ class Browser:
         assert response.status_code == 200, value
         return value
 
+    def command(self, name: str, parameters: dict) -> object:
+        """A command of Chromium's own protocol."""
+        return self.call("POST", "/goog/cdp/execute", cmd=name, params=parameters)
+
     def open(self, address: str) -> None:
         self.call("POST", "/url", url=address)
 
@@ -69,9 +72,6 @@ class Browser:
             assert time.monotonic() < deadline, self.text("body")
             time.sleep(0.02)
 
-    def screenshot(self, path: Path) -> None:
-        path.write_bytes(base64.b64decode(str(self.call("GET", "/screenshot"))))
-
     def log(self, kind: str) -> list[dict]:
         """New entries of the "browser" or "performance" log."""
         return list(self.call("POST", "/se/log", type=kind))
@@ -91,14 +91,13 @@ class Browser:
 
 
 @contextmanager
-def browser(folder: Path, dark: bool = False, size: str = "1100,800") -> Iterator[Browser]:
+def browser(folder: Path) -> Iterator[Browser]:
     """Start Chromium with an empty profile in ``folder``; it is gone afterwards."""
     command = [str(CHROMEDRIVER), "--port=0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
         try:
             address = _driver_address(driver)
-            flags = [*_QUIET, f"--user-data-dir={folder}", f"--window-size={size}"]
-            flags += ["--force-dark-mode"] if dark else []
+            flags = [*_QUIET, f"--user-data-dir={folder}", "--window-size=1100,800"]
             wanted = {
                 "goog:chromeOptions": {"binary": str(CHROMIUM), "args": flags},
                 "goog:loggingPrefs": {"performance": "ALL", "browser": "ALL"},

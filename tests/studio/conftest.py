@@ -135,7 +135,7 @@ def make_run(root: Path) -> list[Artifact]:
         root,
         "examples",
         "examples",
-        counts={"train": 20_113, "heldout": 1_040},
+        counts={"examples_train": 20_113, "examples_heldout": 1_040},
         settings={"sources": ["python-docs"]},
         seconds=6.0,
         **psf,

@@ -72,13 +72,14 @@ def test_a_whole_run(tmp_path: Path, run: list[Artifact]) -> None:
         "longer than the context 12",
         "tokenizer.vocabulary_size 4,096",
         "This machine did 61 GFLOP/s",
+        "192 6 25,311",
         "bytes of text in a token, on average 3.527",
         "PSF-2.0 collect, examples",
         "modelwright chat",
     ):
         assert said in page.text
     assert page.count("svg") == 12
-    assert page.count("details") == len(run) + 1
+    assert page.count("details") == len(run) + 2  # and the machine, and the dial's timing
 
 
 def test_nothing_is_fetched_and_only_the_own_script_may_run(run: list[Artifact]) -> None:
@@ -183,6 +184,11 @@ def test_a_broken_log_line_is_named(make: Make) -> None:
     with pytest.raises(InputError) as error:
         render_report([model], "m")
     assert str(error.value.where).endswith("log/training.jsonl, line 2")
+
+
+def test_a_damaged_dial_is_named(make: Make) -> None:
+    with pytest.raises(InputError, match="damaged"):
+        render_report([make("dial", "dial", files={"dial.json": '{"choice": [1]}'})], "m")
 
 
 def test_a_report_that_cannot_be_made_leaves_the_old_one(tmp_path: Path, make: Make) -> None:

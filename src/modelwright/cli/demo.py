@@ -36,4 +36,4 @@ def command(folder: Path, budget: str | None, port: int, serve: bool, open_brows
     from modelwright.serving.server import serve as serve_model
 
     model = [artifact for artifact in artifacts if artifact.kind == "model"][-1]
-    serve_model(model.path, port=port, open_browser=open_browser)
+    serve_model(model.path, port=port, name=recipe.name, open_browser=open_browser)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Iterable
 
 import click
 
@@ -51,9 +52,8 @@ class Verbs(click.Group):
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in VERBS and not args[0].startswith("-"):
-            raise UsageError(
-                f"no command '{args[0]}'{_suggestion(args[0])}", fix="modelwright --help"
-            )
+            hint = _suggestion(args[0], VERBS)
+            raise UsageError(f"no command '{args[0]}'{hint}", fix="see 'modelwright --help'")
         return super().resolve_command(context, args)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -92,7 +92,7 @@ def main() -> None:
         sys.exit(stop.exit_code)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "modelwright"
-        _fail(f"{error.format_message()}\n  to do: see '{command} --help'", 2)
+        _fail(f"{_explain(error)}\n  to do: see '{command} --help'", 2)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except KeyboardInterrupt:
@@ -109,8 +109,15 @@ def _fail(message: str, exit_code: int) -> None:
     sys.exit(exit_code)
 
 
-def _suggestion(name: str) -> str:
+def _explain(error: click.UsageError) -> str:
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None:
+        return error.format_message()
+    known = [option for one in error.ctx.command.get_params(error.ctx) for option in one.opts]
+    return f"no option '{error.option_name}'{_suggestion(error.option_name, known)}"
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
     import difflib
 
-    close = difflib.get_close_matches(name, VERBS, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean '{close[0]}'?" if close else ""

@@ -108,32 +108,39 @@ def data_steps(made: Made) -> list[Step]:
 
 @dataclass(frozen=True)
 class Dial:
-    """The dial's choice with its reasons."""
+    """The dial's choice with its reasons; ``timing`` is a table: names, then rows."""
 
     reasons: list[str]
     choice: list[Fact]
     expected: list[Fact]
-    timing: list[Fact]
+    timing_names: list[str]
+    timing: list[list[str]]
 
 
 def dial(made: Made) -> Dial | None:
-    """What the dial chose, if it was asked."""
+    """What the dial chose, if it was asked.
+
+    Raises
+    ------
+    InputError
+        If its file is damaged.
+    """
     artifact = made.last("dial")
     if artifact is None:
         return None
-    content = json.loads(artifact.file(DIAL).read_text(encoding="utf-8"))
-    return Dial(
-        reasons=[str(reason) for reason in content.get("reasons", [])],
-        choice=table(content.get("choice", {})),
-        expected=table(content.get("expected", {})),
-        timing=[_timed(shape) for shape in content.get("timing", [])],
-    )
-
-
-def _timed(shape: Mapping[str, Any]) -> Fact:
-    speed = figures.exact(round(shape["tokens_per_second"]))
-    name = f"{_plain(shape['layers'])} layers, {_plain(shape['hidden_size'])} wide"
-    return Fact(name, f"{speed} tokens/s")
+    path = artifact.file(DIAL)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        timing = [dict(row) for row in content.get("timing", [])]
+        return Dial(
+            reasons=[str(reason) for reason in content.get("reasons", [])],
+            choice=table(content.get("choice", {})),
+            expected=table(content.get("expected", {})),
+            timing_names=[figures.words(name) for name in timing[0]] if timing else [],
+            timing=[[_plain(value) for value in row.values()] for row in timing],
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"the dial's choice is damaged: {error!r}", where=path) from None
 
 
 def table(values: Mapping[str, Any], prefix: str = "") -> list[Fact]:

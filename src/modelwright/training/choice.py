@@ -26,7 +26,7 @@ def fill_from_dial(settings: SettingsT, stage: str, dial: Artifact | None) -> Se
     try:
         choice: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["choice"]
         values = choice.get(stage, {})
-    except (ValueError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"the dial's choice is damaged: {error!r}", where=path) from None
     given = settings.model_dump()
     filled = {name: value for name, value in values.items() if given.get(name) is None}
