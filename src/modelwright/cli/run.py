@@ -107,10 +107,9 @@ def evaluation_summary(evaluation: Artifact) -> str:
             f"byte bigrams {metrics['bigram_bits_per_byte']:.3f})"
         )
     if "chrf" in metrics:
-        lines.append(
-            f"held-out questions: chrF {metrics['chrf']:.1f}, "
-            f"{metrics['names_object']:.0%} of the answers name the right object"
-        )
+        lines.append(f"held-out questions: chrF {metrics['chrf']:.1f}")
+    if "names_object" in metrics:  # only where the questions say which object they ask for
+        lines[-1] += f", {metrics['names_object']:.0%} of the answers name the right object"
     return "\n".join(lines)
 
 
