@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelwright.core.errors import InputError
@@ -17,6 +17,7 @@ from modelwright.tokens.tokenizer import Tokenizer
 TEXTS = ["The function returns naïve values. " * 40, "short", "\n", "한국어 text, mixed"]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 200), st.integers(2, 40))
 def test_every_token_is_predicted_once_with_half_a_window_of_context(
     count: int, length: int

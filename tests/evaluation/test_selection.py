@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelwright.evaluation.selection import random_order, sample_texts
@@ -8,6 +8,7 @@ from modelwright.evaluation.selection import random_order, sample_texts
 TEXTS = st.lists(st.text(max_size=30), max_size=30)
 
 
+@settings(deadline=None)
 @given(TEXTS, st.integers(1, 200), st.integers(0, 3))
 def test_sample_fills_the_limit_and_accounts_for_every_byte(
     texts: list[str], limit: int, seed: int
@@ -22,6 +23,7 @@ def test_sample_fills_the_limit_and_accounts_for_every_byte(
     assert sample == sample_texts(documents, limit, seed)
 
 
+@settings(deadline=None)
 @given(TEXTS, st.integers(0, 3))
 def test_all_is_taken_in_order_if_it_fits(texts: list[str], seed: int) -> None:
     sample = sample_texts([(str(index), text) for index, text in enumerate(texts)], 10_000, seed)

@@ -11,9 +11,7 @@ WORLD = "naïve 世界 नमस्ते 👩‍👩‍👧‍👦 𝔘𝔫𝔦
 def pieces_of(data: bytes, cuts: list[int], stop: tuple[str, ...] = ()) -> list[str]:
     detokenizer = Detokenizer(stop)
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    pieces = [
-        detokenizer.push(data[start:end]) for start, end in pairwise(edges)
-    ]
+    pieces = [detokenizer.push(data[start:end]) for start, end in pairwise(edges)]
     return [*pieces, detokenizer.finish()]
 
 

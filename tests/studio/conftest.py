@@ -216,6 +216,7 @@ def make_run(root: Path) -> list[Artifact]:
         },
         counts={"parameters": 3_148_032, "examples": 20_113, "steps": 128, "tokens": 1_048_576},
         dropped={"longer than the context": 12},
+        metrics={"epochs": 0.27},
         seconds=42.0,
         **psf,
     )

@@ -6,7 +6,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelwright.studio.charts import (
@@ -35,6 +35,7 @@ def coordinates(svg: ElementTree.Element) -> list[tuple[float, float]]:
     return [(float(x), float(y)) for x, y in pairs]
 
 
+@settings(deadline=None)
 @given(TEXTS, TEXTS, POINTS, st.sampled_from([TOKENS, TIME, Axis('a <b> & "c"')]))
 def test_any_chart_is_well_formed_and_inside_its_box(
     title: str, name: str, points: list[tuple[float, float]], axis: Axis
@@ -79,6 +80,7 @@ def test_a_single_point_is_seen() -> None:
     assert "<circle" in line_chart("t", TOKENS, Axis("y"), [Line("l", [(5, 5)])])
 
 
+@settings(deadline=None)
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
 def test_ticks_are_round_few_and_inside(low: float, width: float) -> None:
     high = low + width
@@ -98,6 +100,7 @@ def test_time_ticks_stand_at_round_times(seconds: float, expected: list[float]) 
     assert time_ticks(0, seconds) == expected
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1e6), st.floats(-1e6, 1e6)), max_size=2000))
 def test_thinning_keeps_the_mean_and_the_end(points: list[tuple[float, float]]) -> None:
     thinned = thin(points, most=50)

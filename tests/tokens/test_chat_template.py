@@ -60,6 +60,11 @@ def test_a_user_cannot_forge_control_tokens(tokenizer: Tokenizer, content: str) 
     assert content in tokenizer.decode(ids)
 
 
+def test_half_a_surrogate_pair_is_replaced(tokenizer: Tokenizer) -> None:
+    ids = tokenizer.encode_chat([{"role": "user", "content": "a\ud800b"}], False)
+    assert "a?b" in tokenizer.decode(ids)
+
+
 @pytest.mark.parametrize(
     "messages",
     [

@@ -83,7 +83,7 @@ def main() -> None:
     # busy program that makes training many times slower; asleep they cost a quiet machine little.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        modelwright.main(standalone_mode=False)
+        modelwright.main(prog_name="modelwright", standalone_mode=False)
     except ModelwrightError as error:
         _fail(str(error), error.exit_code)
     except click.Abort:
@@ -112,7 +112,8 @@ def _fail(message: str, exit_code: int) -> None:
 def _explain(error: click.UsageError) -> str:
     if not isinstance(error, click.NoSuchOption) or error.ctx is None:
         return error.format_message()
-    known = [option for one in error.ctx.command.get_params(error.ctx) for option in one.opts]
+    parameters = error.ctx.command.get_params(error.ctx)
+    known = [name for one in parameters for name in (*one.opts, *one.secondary_opts)]
     return f"no option '{error.option_name}'{_suggestion(error.option_name, known)}"
 
 

@@ -77,7 +77,8 @@ def find_document(name: str, artifacts: Sequence[Artifact]) -> list[Sighting]:
     for corpus in artifacts:
         if corpus.kind == "corpus":
             for document in read_documents(corpus.path):
-                if name in (document.id, document.sha256, document.url, document.title):
+                names = (document.id, document.sha256, document.url, document.title)
+                if name and name in names:  # a title may be missing
                     after = descendants(corpus, artifacts)
                     sightings.append(Sighting(document, corpus, after))
     return sightings

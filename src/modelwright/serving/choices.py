@@ -14,7 +14,7 @@ from modelwright.inference.background import (
     Update,
 )
 from modelwright.inference.sampling import SamplingParams
-from modelwright.serving.openai_schemas import Usage
+from modelwright.serving.openai_responses import Usage
 
 
 class Choices:

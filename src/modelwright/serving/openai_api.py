@@ -18,15 +18,17 @@ from modelwright.inference.background import BackgroundEngine
 from modelwright.inference.sampling import SamplingParams
 from modelwright.serving.choices import Choices
 from modelwright.serving.openai_errors import ModelNotFoundError, error_body
-from modelwright.serving.openai_schemas import (
+from modelwright.serving.openai_requests import (
     DEFAULT_COMPLETION_TOKENS,
+    ChatCompletionRequest,
+    CompletionRequest,
+)
+from modelwright.serving.openai_responses import (
     AnswerMessage,
     ChatChoice,
     ChatCompletion,
     ChatCompletionChunk,
-    ChatCompletionRequest,
     ChunkChoice,
-    CompletionRequest,
     Delta,
     ErrorResponse,
     ModelCard,

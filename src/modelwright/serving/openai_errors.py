@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from modelwright.core.errors import InputError, ModelwrightError
 from modelwright.inference.background import EngineStoppedError, QueueFullError
 from modelwright.inference.engine import ContextLengthError
-from modelwright.serving.openai_schemas import ErrorBody, ErrorResponse
+from modelwright.serving.openai_responses import ErrorBody, ErrorResponse
 
 INVALID_REQUEST, SERVER_ERROR = "invalid_request_error", "server_error"
 RETRY_AFTER_SECONDS = 2

@@ -31,16 +31,29 @@ def _model_sentence(made: Made) -> str:
 
 
 def _training_sentences(made: Made) -> Iterator[str]:
+    shards = made.last("shards")
+    text = {} if shards is None else shards.manifest.counts
     for model in made.models:
         counts, took = model.manifest.counts, figures.duration(model.manifest.seconds)
         if "examples" in counts:
-            examples = figures.count(counts["examples"])
-            yield f"It learnt to answer from {examples} examples in {took}."
+            examples = f"{counts['examples']:,} examples"
+            seen = _seen(model.manifest.metrics.get("epochs"), examples) or examples
+            yield f"It learnt to answer in {took}, from {seen}."
         elif "tokens" in counts:
-            shards = made.last("shards")
-            documents = shards.manifest.counts.get("documents_train") if shards else None
-            of = f" of {documents:,} documents" if documents else ""
-            yield f"It read {figures.count(counts['tokens'])} tokens{of} in {took}."
+            passes = counts["tokens"] / text["tokens_train"] if text.get("tokens_train") else None
+            seen = _seen(passes, f"its {text.get('documents_train', 0):,} documents")
+            yield f"It read {figures.count(counts['tokens'])} tokens in {took}" + (
+                f": {seen}." if seen else "."
+            )
+
+
+def _seen(passes: float | None, what: str) -> str:
+    """How much of something was seen, or how often all of it; empty if that is not known."""
+    if passes is None:
+        return ""
+    return (
+        f"{figures.percent(passes)} of {what}" if passes < 0.995 else f"{what}, {passes:.1f} times"
+    )
 
 
 def headline(made: Made) -> list[Fact]:
@@ -152,8 +165,7 @@ def _verdict(metrics: Mapping[str, float]) -> str:
     word = "fewer" if ours < rival else "more"
     return (
         f"To write down text that it has never seen, the model needs {ours:.2f} bits for each "
-        f"byte: {figures.percent(difference)} {word} than xz -9, even when xz has read training "
-        "text before."
+        f"byte: {figures.percent(difference)} {word} than xz -9 that has read training text too."
     )
 
 

@@ -6,7 +6,6 @@ import base64
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -73,10 +72,10 @@ def render_report(artifacts: Sequence[Artifact], title: str) -> str:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = figures.percent
-    script = _packaged("report.js")
+    script = environment.get_template("report.js.jinja").render()
     return environment.get_template("report.html.jinja").render(
         title=title,
-        style=Markup(_packaged("report.css")),
+        style=Markup(environment.get_template("report.css.jinja").render()),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         summary=outcome.summary(made),
@@ -95,10 +94,6 @@ def render_report(artifacts: Sequence[Artifact], title: str) -> str:
         has_model=bool(made.models),
         has_examples=made.last("examples") is not None,
     )
-
-
-def _packaged(name: str) -> str:
-    return files("modelwright.studio").joinpath(name).read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def _step(artifact: Artifact, total_seconds: float) -> Step:
         time=figures.duration(manifest.seconds),
         share_of_time=manifest.seconds / total_seconds if total_seconds else 0.0,
         size=figures.size(sum(entry.size for entry in manifest.files.values())),
-        counts=[_count(name, value) for name, value in manifest.counts.items()],
+        counts=[_count(figures.words(name), value) for name, value in manifest.counts.items()],
         dropped=[_count(reason, value) for reason, value in manifest.dropped.items()],
         settings=table(manifest.settings),
         licences=manifest.licences,
@@ -97,7 +97,7 @@ def _step(artifact: Artifact, total_seconds: float) -> Step:
 
 def _count(name: str, value: int) -> Fact:
     note = figures.size(value) if "bytes" in name and value >= 1000 else ""
-    return Fact(figures.words(name), figures.exact(value), note)
+    return Fact(name, figures.exact(value), note)
 
 
 def data_steps(made: Made) -> list[Step]:

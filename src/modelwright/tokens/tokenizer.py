@@ -151,9 +151,11 @@ class Tokenizer:
         self, pieces: list[tuple[str, bool]], ids: list[int], trained: list[bool]
     ) -> None:
         """Append the ids of adjacent pieces; a token is trained if any of its bytes is."""
-        trained_bytes = [flag for text, flag in pieces for _ in text.encode()]
+        # Half a surrogate pair, which JSON can hold, is no text; tiktoken replaces it too.
+        encoded = [(text.encode("utf-8", "replace"), flag) for text, flag in pieces]
+        trained_bytes = [flag for data, flag in encoded for _ in data]
         start = 0
-        for id in self.encode("".join(text for text, _ in pieces)):
+        for id in self.encode(b"".join(data for data, _ in encoded).decode()):
             end = start + len(self._bytes[id])
             ids.append(id)
             trained.append(any(trained_bytes[start:end]))
