@@ -63,7 +63,7 @@ def test_a_folder_that_is_gone(command, workspace: Workspace, text: Path) -> Non
     before = contents(workspace.root)
     error_of(command("run", cwd=workspace.root), "no such file or folder", str(text))
     error_of(command("run", "--dry-run", cwd=workspace.root), "no such file or folder")
-    assert contents(workspace.root).keys() - before.keys() <= {".modelwright.lock.owner"}
+    assert contents(workspace.root).keys() - before.keys() <= {".modelwright.lock"}
 
 
 def test_only_binary_files(command, workspace: Workspace, text: Path) -> None:

@@ -79,9 +79,9 @@ def main() -> None:
 
     0 is done, 1 failed, 2 wrong use.
     """
-    # Read by OpenMP when torch is loaded. Its threads spin while they wait, and next to any other
-    # busy program that makes training many times slower; asleep they cost a quiet machine little.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Read by OpenMP when torch is loaded: how long its threads spin while they wait. Long spinning
+    # next to another busy program makes training many times slower (docs/experiments.md).
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     try:
         modelwright.main(prog_name="modelwright", standalone_mode=False)
     except ModelwrightError as error:

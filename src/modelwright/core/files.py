@@ -25,15 +25,13 @@ def atomic_open(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     encoding = None if "b" in mode else "utf-8"
     newline = None if "b" in mode else "\n"
     try:
-        with open(temporary, mode, encoding=encoding, newline=newline) as file:
+        with _named(path), open(temporary, mode, encoding=encoding, newline=newline) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException as error:
+    except BaseException:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # a full disk does not say where it was noticed
         raise
     sync_folder(path.parent)
 
@@ -55,15 +53,27 @@ def sync_folder(path: Path) -> None:
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with _named(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
 def sync_file(path: Path) -> None:
     """Flush a file that some library wrote."""
-    with open(path, "rb+") as file:
+    with _named(path), open(path, "rb+") as file:
         os.fsync(file.fileno())
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say which file it was: an error of writing or flushing does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def move_folder(source: Path, target: Path) -> None:

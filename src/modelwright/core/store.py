@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from modelwright.core.errors import (
     UsageError,
     from_os_error,
 )
+
+SQLITE_LEAST_SPACE = 65_536
+"""Bytes that SQLite's write-ahead log and shared memory need to begin."""
 
 _tables = sql.MetaData()
 
@@ -160,8 +164,7 @@ class Store:
 
     def _explained(self, error: SQLAlchemyError) -> ModelwrightError:
         where = self._engine.url.render_as_string(hide_password=True)
-        cause = getattr(error, "orig", None)
-        if getattr(cause, "sqlite_errorname", "") == "SQLITE_FULL":
+        if _is_disk_full(error, self._engine.url.database):
             return from_os_error(OSError(errno.ENOSPC, "", where))
         fix = "check that the server runs and that the URL in the recipe is right"
         if self._engine.dialect.name == "sqlite":
@@ -201,6 +204,15 @@ def _tune_sqlite(connection: Any, _record: Any) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA busy_timeout=5000")
+
+
+def _is_disk_full(error: SQLAlchemyError, database: str | None) -> bool:
+    name = str(getattr(getattr(error, "orig", None), "sqlite_errorname", ""))
+    if name == "SQLITE_FULL":
+        return True
+    # SQLite's shared memory beside the file fails with an error of input and output instead.
+    is_io = name.startswith("SQLITE_IOERR") and database is not None
+    return is_io and shutil.disk_usage(Path(str(database)).parent).free < SQLITE_LEAST_SPACE
 
 
 def _first_line(error: SQLAlchemyError) -> str:

@@ -102,8 +102,8 @@ def hold(path: Path, what: Path) -> Iterator[None]:
     try:
         write_text(owner, str(os.getpid()))
         yield
-        owner.unlink(missing_ok=True)
     finally:
+        owner.unlink(missing_ok=True)
         lock.release()
 
 
@@ -149,7 +149,11 @@ def find_model(start: Path, name: str | None) -> Path:
     if name is not None:
         artifact = workspace.artifact(name)
         if artifact.kind != "model":
-            raise InputError(f"'{name}' is a {artifact.kind}, not a model", where=artifact.path)
+            raise InputError(
+                f"'{name}' is a {artifact.kind}, not a model",
+                where=artifact.path,
+                fix="give the id of a model; see 'modelwright show'",
+            )
         return artifact.path
     models = [artifact for artifact in workspace.artifacts() if artifact.kind == "model"]
     if not models:

@@ -11,7 +11,7 @@ class EvaluateSettings(Settings):
     """How much to evaluate on."""
 
     max_text_bytes: int = Field(
-        98_304,
+        65_536,
         gt=0,
         description="bytes of held-out text to predict; more text is sampled",
     )

@@ -272,8 +272,9 @@ class Engine:
         tokens, _ = pad(sequences, self.runner.device)
         logits = self.model(tokens[:, :-1]).float()  # (B, T - 1, V)
         targets = tokens[:, 1:]
-        losses = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none").cpu()
-        return [-row[: len(ids) - 1] for row, ids in zip(losses, sequences, strict=True)]
+        losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+        rows = losses.view(targets.shape).cpu()
+        return [-row[: len(ids) - 1] for row, ids in zip(rows, sequences, strict=True)]
 
     def _advance(self, sequence: Sequence, token: int) -> StepOutput:
         """Add a token to a sequence, and end it where it must end."""

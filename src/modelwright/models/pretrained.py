@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import torch
@@ -94,18 +96,20 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
 
     Raises
     ------
+    OSError
+        If the disk is full.
     ModelwrightError
-        If it cannot be written, as on a full disk.
+        If it cannot be written for another reason.
     """
     temporary = path.with_name(path.name + PARTIAL_SUFFIX)
     try:
         save_file(tensors, temporary, metadata={"format": "pt"})
     except SafetensorError as error:
         temporary.unlink(missing_ok=True)
+        if f"os error {errno.ENOSPC}" in str(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
         raise ModelwrightError(
-            f"the weights cannot be written: {error}",
-            where=path,
-            fix="check that there is space on the disk, then run again; finished work is kept",
+            f"the weights cannot be written: {error}", where=path, fix="check the disk"
         ) from None
     sync_file(temporary)
     temporary.replace(path)
