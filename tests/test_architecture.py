@@ -127,8 +127,9 @@ def test_every_permission_is_used() -> None:
         for rule in allowed
         if rule != "*"
         and not any(
-            is_allowed(f"modelwright.{folder}", one, [rule]) and package_of(one) != folder
-            for one in used[folder]
+            is_allowed(f"modelwright.{folder}", imported, [rule])
+            for imported in used[folder]
+            if package_of(imported) not in (folder, "")
         )
     ]
     assert idle == []

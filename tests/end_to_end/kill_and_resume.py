@@ -2,9 +2,9 @@
 
 python tests/end_to_end/kill_and_resume.py --kills 20 --steps 60
 
-Each trial is a fresh workspace with the same recipe. ``modelwright run`` is started, gets SIGKILL at
-a moment drawn evenly from the time that a whole run takes, and is started again until it is done.
-The weights and every artifact must come out byte for byte as without the kill. Exit code 0 says so.
+Each trial is a fresh workspace with the same recipe. ``modelwright run`` is started, gets SIGKILL
+at a moment drawn evenly from the time that a whole run takes, and is started again. The weights and
+every artifact must come out byte for byte as without the kill; exit code 0 says so.
 """
 
 from __future__ import annotations

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from modelwright.core.errors import UsageError
 from modelwright.core.files import write_text
 from modelwright.core.workspace import RECIPE
+
+if TYPE_CHECKING:
+    from modelwright.pipeline.recipe import Recipe
 
 TEMPLATE = """\
 # The recipe of this workspace. 'modelwright run' brings everything up to date with it.
@@ -59,28 +63,44 @@ examples:
     help="Time for the whole run, or pretraining in steps or tokens.",
 )
 @click.option("--name", help="The model's name; by default the folder's.")
+@click.option("--print-config", is_flag=True, help="Print the settings in full and stop.")
+@click.option("--dry-run", is_flag=True, help="Print the recipe and stop.")
 def command(
-    folder: Path, sources: tuple[str, ...], examples: tuple[str, ...], budget: str, name: str | None
+    folder: Path,
+    sources: tuple[str, ...],
+    examples: tuple[str, ...],
+    budget: str,
+    name: str | None,
+    print_config: bool,
+    dry_run: bool,
 ) -> None:
     """Start a workspace in FOLDER (by default here) with a recipe to edit.
 
     Without --source the recipe reads the documentation of the Python on this machine.
     """
-    recipe = create_workspace(folder, sources, examples, budget, name)
-    click.echo(f"wrote {recipe}")
     import shlex
 
+    from modelwright.pipeline.recipe import to_yaml
+
+    text = new_recipe(folder, sources, examples, budget, name)
+    if print_config:
+        click.echo(to_yaml(parse_recipe(text)), nl=False)
+        return
+    if dry_run:
+        click.echo(text, nl=False)
+        return
+    click.echo(f"wrote {write_recipe(folder, text)}")
     click.echo(f"next: cd {shlex.quote(str(folder))} && modelwright run")
 
 
-def create_workspace(
+def new_recipe(
     folder: Path,
     sources: tuple[str, ...],
     examples: tuple[str, ...],
     budget: str,
     name: str | None = None,
-) -> Path:
-    """Write a recipe into a folder and check it; returns the recipe's path.
+) -> str:
+    """The text of a checked recipe for a folder.
 
     Raises
     ------
@@ -98,19 +118,31 @@ def create_workspace(
         sources=_items([_from(folder, source) for source in sources]),
         examples=_items([_from(folder, source) for source in examples]),
     )
-    _check(text)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(path, text)
-    return path
+    parse_recipe(text)
+    return text
 
 
-def _check(text: str) -> None:
+def parse_recipe(text: str) -> Recipe:
+    """The settings in a new recipe.
+
+    Raises
+    ------
+    UsageError
+        If one is wrong.
+    """
     import yaml
 
     from modelwright.core.settings import parse_settings
     from modelwright.pipeline.recipe import Recipe
 
-    parse_settings(Recipe, yaml.safe_load(text), source="the new recipe")
+    return parse_settings(Recipe, yaml.safe_load(text), source="the new recipe")
+
+
+def write_recipe(folder: Path, text: str) -> Path:
+    """Make a folder a workspace with this recipe; returns the recipe's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / RECIPE, text)
+    return folder / RECIPE
 
 
 def _from(folder: Path, source: str) -> str:
