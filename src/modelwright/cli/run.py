@@ -101,13 +101,21 @@ def evaluation_summary(evaluation: Artifact) -> str:
     metrics = evaluation.manifest.metrics
     lines = []
     if "bits_per_byte" in metrics:
-        lines.append(
-            f"held-out text: {metrics['bits_per_byte']:.3f} bits per byte "
+        # Fine-tuning trades plain text for answers, so pretraining is judged by the base model.
+        base = metrics.get("bits_per_byte_base", metrics["bits_per_byte"])
+        line = (
+            f"held-out text: {base:.3f} bits per byte after pretraining "
             f"(xz -9 {metrics['xz_bits_per_byte']:.3f}, "
             f"byte bigrams {metrics['bigram_bits_per_byte']:.3f})"
         )
+        if "bits_per_byte_base" in metrics:
+            line += f", {metrics['bits_per_byte']:.3f} after fine-tuning"
+        lines.append(line)
     if "chrf" in metrics:
-        lines.append(f"held-out questions: chrF {metrics['chrf']:.1f}")
+        line = f"held-out questions: chrF {metrics['chrf']:.1f}"
+        if "chrf_base" in metrics:
+            line += f" (before fine-tuning {metrics['chrf_base']:.1f})"
+        lines.append(line)
     if "names_object" in metrics:  # only where the questions say which object they ask for
         lines[-1] += f", {metrics['names_object']:.0%} of the answers name the right object"
     return "\n".join(lines)

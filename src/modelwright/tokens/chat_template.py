@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from jinja2 import Environment, TemplateError
+from jinja2 import Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from modelwright.core.errors import InputError
@@ -104,8 +105,9 @@ def render_spans(
         {**message, "content": f"{_OPEN}{index}{_CLOSE}"} for index, message in enumerate(messages)
     ]
     try:
-        compiled = _environment().from_string(_mark_generation(template))
-        text = compiled.render(messages=marked, add_generation_prompt=add_generation_prompt)
+        text = _compile(template).render(
+            messages=marked, add_generation_prompt=add_generation_prompt
+        )
     except TemplateError as error:
         raise InputError(f"the chat template cannot be rendered: {error}") from None
     spans, trained = [], False
@@ -121,6 +123,13 @@ def render_spans(
     return spans
 
 
+@lru_cache(maxsize=8)
+def _compile(template: str) -> Template:
+    # The same options as Hugging Face's renderer, so that templates behave alike.
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_mark_generation(template))
+
+
 def _mark_generation(template: str) -> str:
     """Turn the generation tags, which plain Jinja does not know, into marks in the output."""
     for tag, mark in (("generation", _TRAIN_ON), ("endgeneration", _TRAIN_OFF)):
@@ -128,8 +137,3 @@ def _mark_generation(template: str) -> str:
         pattern = r"\{%(-?)\s*" + tag + r"\s*(-?)%\}"
         template = re.sub(pattern, r"{{\1 '" + mark + r"' \2}}", template)
     return template
-
-
-def _environment() -> Environment:
-    # The same options as Hugging Face's renderer, so that templates behave alike.
-    return ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)

@@ -35,7 +35,7 @@ SHAPES = (
 )
 """(width, layers) of the models to choose from, small to large."""
 
-TOKENS_PER_PARAMETER = 2.0
+TOKENS_PER_PARAMETER = 1.25
 """Least number of training tokens for each parameter in the blocks."""
 
 SEQUENCE_LENGTH = 256
@@ -46,7 +46,7 @@ BYTES_PER_TOKEN = 3.3
 """About what a vocabulary of a few thousand reaches on English text."""
 
 SECONDS_PER_TIMING = 1.2
-EVALUATION_SECONDS = 14.0
+EVALUATION_SECONDS = 12.0
 TOKENIZER_BYTES_PER_SECOND = 3e6
 FINETUNE_SHARE = 0.3
 """Part of the training time that goes to fine-tuning, if there are examples."""
@@ -119,8 +119,8 @@ def time_shapes(job: Job[DialSettings], vocabulary: int) -> list[Shape]:
     device = pick_device("auto")
     precision = pick_precision("auto", device)
     optimizer = OptimizerSettings("muon", 1e-3, 1e-3, 0.1)
-    batches = RandomBatches(vocabulary, SEQUENCE_LENGTH, rows=16, micro_rows=16)
-    probes = (1, 4, 7) if device.type == "cpu" else (4, 8, 11)
+    batches = RandomBatches(vocabulary, SEQUENCE_LENGTH, rows=8, micro_rows=8)
+    probes = (1, 3, 6) if device.type == "cpu" else (4, 8, 11)
     measured = list[tuple[float, float]]()
     with job.progress.task("timing this machine", len(probes), "shapes") as task:
         for done, index in enumerate(probes):
@@ -250,13 +250,13 @@ def choice_for(width: int, layers: int, tokens: float, budget: str) -> dict[str,
             "layers": layers,
             "sequence_length": SEQUENCE_LENGTH,
             "batch_rows": rows,
-            "learning_rate": 4e-3,
-            "matrix_learning_rate": 1e-2,
+            "learning_rate": 1e-2,
+            "matrix_learning_rate": 2e-2,
             "budget": budget,
         },
         "finetune": {
             "batch_rows": 32,
-            "learning_rate": 1e-3,
-            "matrix_learning_rate": 3e-3,
+            "learning_rate": 3e-3,
+            "matrix_learning_rate": 6e-3,
         },
     }
