@@ -44,10 +44,9 @@ def setup(arguments: list[str]) -> int:
 
 def test(arguments: list[str]) -> int:
     """Install the test tools and run the linters, the type checker and the tests."""
-    code = install("[test]")
+    code = install("[test]") or install_debian_packages()
     if code:
         return code
-    install_debian_packages()
     checks = [
         ("ruff", "check", "."),
         ("ruff", "format", "--check", "."),
@@ -56,14 +55,13 @@ def test(arguments: list[str]) -> int:
     ]
     # All are run, so that one failure does not hide another.
     codes = [run(PYTHON, "-m", *check) for check in checks]
-    return max(codes)
+    return int(any(codes))
 
 
 def install(extras: str) -> int:
     """Install the package and its extras at the pinned versions."""
-    if not PYTHON.exists():
-        print(f"making {VENV}", flush=True)
-        venv.create(VENV, with_pip=True)
+    if not make_environment():
+        return 1
     pip = (PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
     constraints = ("-c", str(ROOT / "constraints.txt"))
     print("installing (a few minutes the first time)", flush=True)
@@ -73,13 +71,32 @@ def install(extras: str) -> int:
         if line.startswith("torch==")
     )
     # First and alone, so that no other package chooses another build of it.
-    return run(*pip, torch) or run(*pip, *constraints, "-e", f"{ROOT}{extras}")
+    return run(*pip, *constraints, torch) or run(*pip, *constraints, "-e", f"{ROOT}{extras}")
 
 
-def install_debian_packages() -> None:
+def make_environment() -> bool:
+    """Make the virtual environment, or make it anew if it was left half made."""
+    works = (
+        PYTHON.exists()
+        and not subprocess.run(
+            [PYTHON, "-m", "pip", "--version"], capture_output=True, check=False
+        ).returncode
+    )
+    if works:
+        return True
+    print(f"making {VENV}", flush=True)
+    try:
+        venv.create(VENV, with_pip=True, clear=True)
+    except subprocess.CalledProcessError:
+        print("Python's venv cannot install pip; on Debian or Ubuntu: apt install python3-venv")
+        return False
+    return True
+
+
+def install_debian_packages() -> int:
     """Install the browser and the database for the tests where that is possible.
 
-    Elsewhere the tests that need them are skipped, and say so.
+    Elsewhere the tests that need them are skipped, and say so. Returns an exit code.
     """
     missing = not (shutil.which("chromedriver") and Path("/usr/lib/postgresql").is_dir())
     is_root = hasattr(os, "geteuid") and os.geteuid() == 0
@@ -89,7 +106,12 @@ def install_debian_packages() -> None:
             ("apt-get", "update", "-qq"),
             ("apt-get", "install", "-y", "-qq", "--no-install-recommends", *DEBIAN_PACKAGES),
         ):
-            subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False)
+            code = subprocess.run(
+                command, env=environment, stdout=subprocess.DEVNULL, check=False
+            ).returncode
+            if code:
+                return code
+    return 0
 
 
 def run(*command: str | Path) -> int:

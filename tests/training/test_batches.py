@@ -47,7 +47,9 @@ def test_micro_batches_hold_the_same_rows(shards: TokenShards) -> None:
 def examples() -> list[TokenizedExample]:
     return [
         TokenizedExample.of(
-            list(range(number, number + 3 + number % 7)), [False] * 2 + [True] * (1 + number % 7)
+            list(range(number, number + 3 + number % 7)),
+            [False] * 2 + [True] * (1 + number % 7),
+            True,
         )
         for number in range(50)
     ]

@@ -22,6 +22,8 @@ from modelwright.training.schedule import WarmupStableDecay
         ("3M tokens", 3e6, "tokens"),
         ("2.5k steps", 2500, "steps"),
         ("1e6 tokens", 1e6, "tokens"),
+        ("10B tokens", 1e10, "tokens"),
+        ("0.5 epochs", 0.5, "epochs"),
         (" 4 Epochs ", 4, "epochs"),
     ],
 )
@@ -31,7 +33,9 @@ def test_budgets_are_read(text: str, amount: float, unit: str) -> None:
     assert Budget.parse(str(budget)).amount == pytest.approx(amount, rel=1e-3)
 
 
-@pytest.mark.parametrize("text", ["", "5", "minutes", "five minutes", "-1 s", "0 steps", "5 kg"])
+@pytest.mark.parametrize(
+    "text", ["", "5", "minutes", "five minutes", "-1 s", "0 steps", "1e999 steps", "5 kg"]
+)
 def test_nonsense_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         Budget.parse(text)

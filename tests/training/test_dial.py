@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -84,8 +85,12 @@ def test_a_damaged_choice_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_too_little_time_is_refused_with_a_better_budget() -> None:
-    with pytest.raises(UsageError, match="minutes"):
-        training_seconds(20, spent=10, text_bytes=2_000_000)
+    for budget, spent, text_bytes in ((20, 10, 2e6), (60, 20, 2e9)):
+        with pytest.raises(UsageError, match="minutes") as error:
+            training_seconds(budget, spent, int(text_bytes))
+        advice = re.search(r'"([0-9]+) minutes"', str(error.value))
+        assert advice is not None
+        assert training_seconds(60 * int(advice[1]), spent, int(text_bytes)) >= 10
 
 
 def test_little_text_gets_a_small_vocabulary() -> None:

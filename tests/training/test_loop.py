@@ -23,7 +23,9 @@ def batches(micro_rows: int) -> ExampleBatches:
     for number in range(24):
         length = 6 + 7 * (number % 4)
         ids = torch.randint(0, 500, (length,), generator=generator).tolist()
-        made.append(TokenizedExample.of(ids, [place > length // 3 for place in range(length)]))
+        made.append(
+            TokenizedExample.of(ids, [place > length // 3 for place in range(length)], True)
+        )
     return ExampleBatches(made, rows=8, micro_rows=micro_rows, pad=0, seed=0)
 
 

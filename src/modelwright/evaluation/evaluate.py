@@ -33,6 +33,7 @@ from modelwright.evaluation.text_baselines import (
     xz_bits_per_byte,
 )
 from modelwright.inference.engine import Engine
+from modelwright.models.device import pick_device, use_all_cores
 from modelwright.models.pretrained import load_config
 from modelwright.models.transformer import CausalLM, initialise
 from modelwright.tokens.tokenizer import Tokenizer
@@ -136,11 +137,13 @@ def _engines(job: Job[EvaluateSettings]) -> Iterator[tuple[str, Engine]]:
 
     One after another, so that only one is in memory.
     """
+    use_all_cores()
     final, base = job.input("model"), job.inputs.get("base")
     untrained = CausalLM(load_config(final.path))
     initialise(untrained, job.settings.seed)
+    untrained.to(pick_device("auto")).eval()
     tokenizer = Tokenizer.load(final.path)
-    yield "untrained", Engine(untrained.eval(), tokenizer, max_sequences=SEQUENCES_AT_ONCE)
+    yield "untrained", Engine(untrained, tokenizer, max_sequences=SEQUENCES_AT_ONCE)
     if base is not None and base.manifest.digest != final.manifest.digest:
         yield "base", Engine.load(base.path, max_sequences=SEQUENCES_AT_ONCE)
     yield "final", Engine.load(final.path, max_sequences=SEQUENCES_AT_ONCE)

@@ -15,6 +15,7 @@ from modelwright.inference.model_runner import ModelRunner, pad
 from modelwright.inference.sampling import MAX_SEED, SamplingParams, make_generator, sample
 from modelwright.inference.scheduler import Scheduler
 from modelwright.inference.sequence import FinishReason, Sequence
+from modelwright.models.device import pick_device
 from modelwright.models.pretrained import load_model
 from modelwright.models.transformer import CausalLM
 from modelwright.tokens.tokenizer import Tokenizer
@@ -116,7 +117,7 @@ class Engine:
         self._end_tokens = {tokenizer.end_of_text, tokenizer.message_end}
 
     @classmethod
-    def load(cls, folder: Path, *, max_sequences: int = 16, device: str = "cpu") -> Engine:
+    def load(cls, folder: Path, *, max_sequences: int = 16, device: str = "auto") -> Engine:
         """Open a model folder; in bfloat16 on CUDA, in float32 elsewhere.
 
         Raises
@@ -126,10 +127,9 @@ class Engine:
         UsageError
             If the machine has no such device.
         """
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise UsageError("this machine has no CUDA device", fix="use the cpu")
-        model = load_model(folder, device)
-        if device.startswith("cuda"):
+        place = pick_device(device)
+        model = load_model(folder, place)
+        if place.type == "cuda":
             # Parameters only: the rotary tables lose far positions in bfloat16.
             for parameter in model.parameters():
                 parameter.data = parameter.data.bfloat16()

@@ -115,15 +115,22 @@ def _next_token_batch(windows: Tensor) -> Batch:
 
 @dataclass(frozen=True)
 class TokenizedExample:
-    """A conversation as ids (uint32, one dimension), and which of them are trained on (bool)."""
+    """An example as ids (uint32, one dimension), and which of them are trained on (bool).
+
+    ``is_conversation`` says whether the chat template rendered it.
+    """
 
     ids: npt.NDArray[np.uint32]
     trained: npt.NDArray[np.bool_]
+    is_conversation: bool
 
     @classmethod
-    def of(cls, ids: Sequence[int], trained: Sequence[bool]) -> TokenizedExample:
+    def of(
+        cls, ids: Sequence[int], trained: Sequence[bool], is_conversation: bool
+    ) -> TokenizedExample:
         """From plain sequences of equal length."""
-        return cls(np.array(ids, dtype=np.uint32), np.array(trained, dtype=np.bool_))
+        id_array, trained_array = np.array(ids, dtype=np.uint32), np.array(trained, dtype=np.bool_)
+        return cls(id_array, trained_array, is_conversation)
 
 
 class ExampleBatches:

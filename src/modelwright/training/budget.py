@@ -24,6 +24,9 @@ _UNITS: dict[str, tuple[Unit, float]] = {
     "h": ("seconds", 3600),
     "day": ("seconds", 86_400),
 }
+LARGEST = 1e18
+"""Larger amounts are typing errors, and do not fit the counters."""
+
 _MULTIPLES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9}
 _PATTERN = re.compile(
     r"\s*([0-9]+(?:\.[0-9]+)?(?:e[0-9]+)?)\s*(?:([kmb])\s*(?=step|token|epoch))?([a-z]+)\s*"
@@ -56,13 +59,14 @@ class Budget:
                 fix='write, for example, "5 minutes", "2000 steps", "3M tokens" or "4 epochs"',
             )
         amount = float(match[1]) * _MULTIPLES[match[2] or ""] * known[1]
-        if amount <= 0:
-            raise UsageError(f"'{text}' leaves no time", fix="give more than zero")
+        if not 0 < amount < LARGEST:
+            raise UsageError(f"'{text}' is no usable budget", fix=f"give 0 < amount < {LARGEST:g}")
         return cls(amount, known[0])
 
     def __str__(self) -> str:
         if self.unit != "seconds":
-            return f"{self.amount:.10g} {self.unit}"
+            whole = self.amount == round(self.amount)
+            return f"{self.amount:.0f} {self.unit}" if whole else f"{self.amount:f} {self.unit}"
         if self.amount < 120:
             return f"{self.amount:.4g} seconds"
         return f"{self.amount / 60:.4g} minutes"

@@ -12,9 +12,9 @@ from modelwright.core.errors import UsageError
 from modelwright.core.files import write_json
 from modelwright.core.job import Job, Outcome
 from modelwright.models.config import TransformerConfig
+from modelwright.models.device import pick_device, pick_precision, use_all_cores
 from modelwright.training.budget import Budget
 from modelwright.training.choice import FILE
-from modelwright.training.device import pick_device, pick_precision
 from modelwright.training.optimizers import OptimizerSettings
 from modelwright.training.settings import DialSettings
 from modelwright.training.timing import RandomBatches, seconds_per_step
@@ -39,7 +39,9 @@ TOKENS_PER_PARAMETER = 1.25
 """Least number of training tokens for each parameter in the blocks."""
 
 SEQUENCE_LENGTH = 256
-STEPS_WANTED = 600
+"""Tokens in a training window, and so the context of the model."""
+
+STEPS_WANTED = 1000
 """Optimizer steps that a run should have at least, where the batch can be made small enough."""
 
 BYTES_PER_TOKEN = 3.3
@@ -116,6 +118,7 @@ def choose_vocabulary(budget: Budget, text_bytes: int) -> int:
 
 def time_shapes(job: Job[DialSettings], vocabulary: int) -> list[Shape]:
     """Time a few shapes; the others' speed lies between (FLOP/s against FLOPs, both in log)."""
+    use_all_cores()
     device = pick_device("auto")
     precision = pick_precision("auto", device)
     optimizer = OptimizerSettings("muon", 1e-3, 1e-3, 0.1)
@@ -174,7 +177,7 @@ def training_seconds(budget: float, spent: float, text_bytes: int) -> float:
     tokenizing = min(text_bytes, 16e6) / TOKENIZER_BYTES_PER_SECOND + text_bytes / 8e6
     left = budget - spent - tokenizing - EVALUATION_SECONDS
     if left < 10:
-        enough = math.ceil((budget + 60) / 60)
+        enough = math.ceil((budget - left + 30) / 60)
         raise UsageError(
             f"the budget of {budget:.0f} s leaves {left:.0f} s for training",
             fix=f'give a larger one, for example --budget "{enough} minutes"',

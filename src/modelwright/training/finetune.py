@@ -10,11 +10,10 @@ from typing import Any
 from modelwright.core.errors import InputError
 from modelwright.core.job import Job, Outcome
 from modelwright.core.settings import chosen
+from modelwright.models.device import pick_device, pick_precision
 from modelwright.models.pretrained import load_model, save_model
-from modelwright.tokens.chat_template import Span
 from modelwright.tokens.tokenizer import Tokenizer
 from modelwright.training.batches import Batch, ExampleBatches, TokenizedExample
-from modelwright.training.device import pick_device, pick_precision
 from modelwright.training.fit import fit
 from modelwright.training.objectives.next_token import next_token
 from modelwright.training.pretrain import copy_tokenizer
@@ -65,6 +64,7 @@ def finetune(job: Job[FinetuneSettings]) -> Outcome:
         counts={
             "parameters": model.config.parameter_count(),
             "examples": len(train),
+            "conversations": sum(example.is_conversation for example in train),
             "steps": fitted.steps,
             "tokens": fitted.tokens,
         },
@@ -84,11 +84,14 @@ def tokenize_example(row: dict[str, Any], tokenizer: Tokenizer) -> TokenizedExam
     end-of-text token.
     """
     if "messages" in row:
-        return TokenizedExample.of(*tokenizer.encode_spans(tokenizer.chat_spans(row["messages"])))
-    spans = [Span(row["prompt"], True, False), Span(row["completion"], True, True)]
-    ids, trained = tokenizer.encode_spans(spans)
+        ids, trained = tokenizer.encode_spans(tokenizer.chat_spans(row["messages"]))
+        return TokenizedExample.of(ids, trained, is_conversation=True)
     end = tokenizer.end_of_text
-    return TokenizedExample.of([end, *ids, end], [False, *trained, True])
+    # Apart, because the model is later given the prompt alone and must find the same ids.
+    prompt = [end, *tokenizer.encode(row["prompt"])]
+    completion = [*tokenizer.encode(row["completion"]), end]
+    trained = [False] * len(prompt) + [True] * len(completion)
+    return TokenizedExample.of([*prompt, *completion], trained, is_conversation=False)
 
 
 def _tokenize(

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from modelwright.core.job import Job
 from modelwright.core.progress import Task
 from modelwright.core.settings import chosen
+from modelwright.models.device import pick_device, pick_precision, use_all_cores
 from modelwright.models.transformer import CausalLM
 from modelwright.training.batches import Batches
 from modelwright.training.budget import Budget, Horizon
 from modelwright.training.checkpoint import TrainState, load_checkpoint, save_checkpoint
-from modelwright.training.device import pick_device, pick_precision
 from modelwright.training.loop import Callback, Loop, Objective, StepReport
 from modelwright.training.optimizers import Optimizers, OptimizerSettings
 from modelwright.training.schedule import WarmupStableDecay
@@ -73,6 +73,7 @@ def fit(
     measure_count : int
         How often to measure during the run, besides at its end.
     """
+    use_all_cores()
     device = pick_device(settings.device)
     precision = pick_precision(settings.precision, device)
     model.to(device)
@@ -114,12 +115,11 @@ def fit(
 
 
 def _optimizer_settings(settings: LoopSettings) -> OptimizerSettings:
-    return OptimizerSettings(
-        settings.optimizer,
-        chosen(settings, "learning_rate", settings.learning_rate),
-        chosen(settings, "matrix_learning_rate", settings.matrix_learning_rate),
-        settings.weight_decay,
-    )
+    rate = chosen(settings, "learning_rate", settings.learning_rate)
+    matrix_rate = rate  # with AdamW everything has one rate
+    if settings.optimizer == "muon":
+        matrix_rate = chosen(settings, "matrix_learning_rate", settings.matrix_learning_rate)
+    return OptimizerSettings(settings.optimizer, rate, matrix_rate, settings.weight_decay)
 
 
 class _Logging:

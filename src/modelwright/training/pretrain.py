@@ -11,13 +11,13 @@ from modelwright.core.errors import InputError
 from modelwright.core.job import Job, Outcome
 from modelwright.core.settings import chosen
 from modelwright.models.config import TransformerConfig
+from modelwright.models.device import pick_device, pick_precision
 from modelwright.models.pretrained import save_model
 from modelwright.models.transformer import CausalLM, initialise
 from modelwright.tokens.shards import TokenShards
 from modelwright.tokens.tokenizer import TOKENIZER_FILES, Tokenizer
 from modelwright.tokens.train import MULTIPLE
 from modelwright.training.batches import Batch, WindowBatches
-from modelwright.training.device import pick_device, pick_precision
 from modelwright.training.fit import fit
 from modelwright.training.objectives.next_token import next_token
 from modelwright.training.settings import PretrainSettings
@@ -36,12 +36,9 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
     shards_artifact, tokenizer_artifact = job.input("shards"), job.input("tokenizer")
     tokenizer = Tokenizer.load(tokenizer_artifact.path)
     train = _open_shards(shards_artifact, "train", tokenizer)
-    length = min(
-        chosen(settings, "sequence_length", settings.sequence_length),
-        settings.context_length,
-        train.tokens - 1,
-    )
-    config = model_config(settings, tokenizer)
+    length = chosen(settings, "sequence_length", settings.sequence_length)
+    config = model_config(settings, tokenizer, settings.context_length or length)
+    length = min(length, config.max_position_embeddings, train.tokens - 1)
     model = CausalLM(config)
     initialise(model, settings.seed)
     batches = WindowBatches(
@@ -81,7 +78,9 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
     )
 
 
-def model_config(settings: PretrainSettings, tokenizer: Tokenizer) -> TransformerConfig:
+def model_config(
+    settings: PretrainSettings, tokenizer: Tokenizer, context_length: int
+) -> TransformerConfig:
     """The model's shape: settings, with the usual proportions for what they leave open."""
     width = chosen(settings, "hidden_size", settings.hidden_size)
     heads = settings.heads or max(1, width // settings.head_dim)
@@ -94,7 +93,7 @@ def model_config(settings: PretrainSettings, tokenizer: Tokenizer) -> Transforme
         num_attention_heads=heads,
         num_key_value_heads=kv_heads,
         head_dim=settings.head_dim,
-        max_position_embeddings=settings.context_length,
+        max_position_embeddings=context_length,
         tie_word_embeddings=settings.tie_embeddings,
         eos_token_id=tokenizer.message_end,
         pad_token_id=tokenizer.end_of_text,

@@ -54,7 +54,9 @@ class LoopSettings(Settings):
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
     checkpoint_seconds: float = Field(20.0, ge=0, description="time between checkpoints for resume")
-    seed: int = Field(0, description="sets the first weights and the order of the data")
+    seed: int = Field(
+        0, ge=0, lt=1 << 63, description="sets the first weights and the order of the data"
+    )
 
 
 class PretrainSettings(LoopSettings):
@@ -70,7 +72,9 @@ class PretrainSettings(LoopSettings):
     )
     tie_embeddings: bool = Field(True, description="use the embedding as output head too")
     sequence_length: int | None = Field(None, ge=16, description="tokens in a training window")
-    context_length: int = Field(512, ge=16, description="longest sequence the finished model takes")
+    context_length: int | None = Field(
+        None, ge=16, description="longest sequence the model takes; by default that of training"
+    )
     validation_windows: int = Field(64, ge=1, description="held-out windows to measure on")
     validation_count: int = Field(8, ge=0, description="how often to measure during the run")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 import torch
@@ -23,9 +24,16 @@ def pick_device(name: str) -> torch.device:
         name = next((device for device, is_there in there.items() if is_there), "cpu")
     elif not there.get(name, True):
         raise UsageError(f"this machine has no {name} device", fix="use --device auto")
-    if name == "cpu":
-        torch.set_num_threads(available_cores())
     return torch.device(name)
+
+
+def use_all_cores() -> None:
+    """Compute on every core that this process may use, unless OMP_NUM_THREADS says otherwise.
+
+    Each stage that computes calls this itself: sums depend on the number of threads, and a stage
+    must give the same result whatever ran before it in the process.
+    """
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or available_cores()))
 
 
 def pick_precision(name: str, device: torch.device) -> torch.dtype:
