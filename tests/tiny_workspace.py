@@ -30,7 +30,7 @@ SETTINGS: dict[str, Any] = {
     "pretrain": {
         "hidden_size": 64,
         "layers": 1,
-        "sequence_length": 32,
+        "sequence_length": 64,
         "batch_rows": 2,
         "validation_windows": 2,
         "validation_count": 1,

@@ -95,6 +95,17 @@ def test_a_run_up_to_a_stage(command, new: Workspace) -> None:
     assert "modelwright chat" not in result.output
 
 
+def test_a_report_of_part_of_a_run_holds_all_that_is_up_to_date(command, copied: Workspace) -> None:
+    report = copied.root / "report.html"
+    before = report.read_text()
+    assert command("run", "--until", "collect", cwd=copied.root).exit_code == 0
+    assert report.read_text() == before
+    changed = ("--finetune.seed", "1")
+    assert command("run", "--until", "collect", *changed, cwd=copied.root).exit_code == 0
+    assert copied.artifact("pretrain").id in report.read_text()
+    assert copied.artifact("evaluate").id not in report.read_text()
+
+
 def test_without_examples_the_pretrained_model_is_the_result(command, tmp_path: Path) -> None:
     text, _ = write_sources(tmp_path)
     workspace = make_workspace(tmp_path / "new", text, None)

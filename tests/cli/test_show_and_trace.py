@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -40,10 +41,15 @@ def test_one_manifest(command, finished: Workspace, stage) -> None:
     assert command("show", shown["id"][:-3], cwd=finished.root) == result
 
 
-def test_the_newest_of_a_stage_is_shown(command, copied: Workspace) -> None:
+def test_of_a_stage_what_the_recipe_asks_for_is_shown(command, copied: Workspace) -> None:
     before = copied.artifact("evaluate").id
     assert command("run", "--evaluate.max-questions", "1", cwd=copied.root).exit_code == 0
-    assert json.loads(command("show", "evaluate", cwd=copied.root).output)["id"] != before
+    newest = copied.artifact("evaluate").id
+    assert newest != before
+    assert json.loads(command("show", "evaluate", cwd=copied.root).output)["id"] == before
+    recipe = copied.recipe.read_text()
+    copied.recipe.write_text(recipe.replace("max_questions: 2", "max_questions: 1"))
+    assert json.loads(command("show", "evaluate", cwd=copied.root).output)["id"] == newest
 
 
 def test_runs(command, finished: Workspace) -> None:
@@ -93,8 +99,16 @@ def test_from_a_model_to_its_documents_and_licences(
     assert "licences of all that went in: CC0-1.0, LicenseRef-unknown, MIT" in result.output
     rows = [json.loads(line) for line in listed.read_text().splitlines()]
     train = list(read_documents(finished.artifact("prepare").path, "train"))
-    assert [row["id"] for row in rows] == [document.id for document in train]
-    assert f"wrote {len(rows):,} documents to {listed}" in result.output
+    learnt = [row["id"] for row in rows if row["kind"] == "document"]
+    assert learnt == [document.id for document in train]
+    examples = [row for row in rows if row["kind"] == "example"]
+    assert {(row["source"], row["licence"]) for row in examples} == {
+        ("files:examples.jsonl", "CC0-1.0")
+    }
+    assert f"\n  files:examples.jsonl: {len(examples)} examples, " in result.output
+    said = f"wrote {len(train)} documents and {len(examples)} examples to {listed}"
+    assert said in result.output
+    assert "origin unknown" not in result.output
     assert command("trace", "pretrain", cwd=finished.root).exit_code == 0
 
 
@@ -105,8 +119,30 @@ def test_from_a_document_to_its_models(command, finished: Workspace) -> None:
     assert (result.exit_code, result.errors) == (0, "")
     assert f"{document.id} ({document.url}, licence MIT)" in result.output
     for stage in ("pretrain", "finetune"):
-        assert f"  → {finished.artifact(stage).id} (model)" in result.output
-    assert result.output.endswith("2 models were made from corpora that hold it\n")
+        assert f"  → {finished.artifact(stage).id}: learnt it" in result.output
+    assert result.output.endswith("\n2 models learnt from it\n")
+
+
+def test_a_document_that_no_model_learnt(command, finished: Workspace) -> None:
+    (held_out,) = read_documents(finished.artifact("prepare").path, "validation")
+    result = command("trace", held_out.id, cwd=finished.root)
+    model = finished.artifact("finetune").id
+    assert f"  → {model}: held out for validation\n" in result.output
+    assert result.output.endswith("\n0 models learnt from it\n")
+
+
+def test_a_model_whose_base_is_not_here(command, copied: Workspace) -> None:
+    base = copied.artifact("pretrain")
+    shutil.rmtree(base.path)
+    result = command("trace", "finetune", cwd=copied.root)
+    assert result.exit_code == 0
+    assert f"  model {base.id}: origin unknown" in result.output
+
+
+def test_from_examples_to_their_models(command, finished: Workspace) -> None:
+    result = command("trace", "files:examples.jsonl", cwd=finished.root)
+    assert "7 examples to train on and 2 held out" in result.output
+    assert f"  → {finished.artifact('finetune').id}: learnt it" in result.output
 
 
 @pytest.mark.parametrize(

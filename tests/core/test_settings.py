@@ -59,3 +59,25 @@ def test_an_open_setting_says_how_to_set_it() -> None:
     assert chosen(Inner(), "layers", 3) == 3
     with pytest.raises(UsageError, match="--layers"):
         chosen(Inner(), "layers", Inner().layers)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: &a [*a]", "'a.0' stands in itself"),
+        ("a: &a\n  b: *a", "'a.b' stands in itself"),
+        ("a: " + "[" * 5000, "nested too deeply"),
+        ("a: 2001-99-99", "cannot read the YAML"),
+    ],
+)
+def test_yaml_that_no_recipe_can_be(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=said):
+        load_yaml(path)
+
+
+def test_an_alias_can_be_used_twice(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("a: &a [1]\nb: [*a, *a]\n")
+    assert load_yaml(path)[0] == {"a": [1], "b": [[1], [1]]}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from modelwright.core.errors import InputError, UsageError, WorkspaceBusyError
-from modelwright.core.workspace import Workspace, find_model, find_workspace
+from modelwright.core.errors import UsageError, WorkspaceBusyError
+from modelwright.core.workspace import Workspace, find_workspace
 
 
 def hold_lock(root: Path, held: Event) -> None:
@@ -43,17 +43,10 @@ def test_no_workspace_says_what_to_do(tmp_path: Path) -> None:
         find_workspace(tmp_path)
 
 
-def test_models_by_path_and_what_is_none(tmp_path: Path) -> None:
-    folder = tmp_path / "model"
-    folder.mkdir()
-    with pytest.raises(InputError, match=r"config\.json"):
-        find_model(tmp_path, str(folder))
-    (folder / "config.json").write_text("{}")
-    assert find_model(tmp_path, str(folder)) == folder
-    with pytest.raises(InputError, match="no such model"):
-        find_model(tmp_path, "gone")
-    (tmp_path / "modelwright.yaml").write_text("name: x\n")
-    with pytest.raises(InputError, match="no finished model"):
-        find_model(tmp_path, None)
-    with pytest.raises(InputError, match="no artifact"):
-        find_model(tmp_path, "gone")
+def test_each_workspace_has_an_id_of_its_own_and_keeps_it(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    first = Workspace(tmp_path / "a").identity()
+    assert first
+    assert Workspace(tmp_path / "a").identity() == first
+    assert Workspace(tmp_path / "b").identity() != first

@@ -6,9 +6,10 @@ from modelwright.data.corpus import Document, read_documents
 from modelwright.pipeline.lineage import (
     ancestors,
     descendants,
-    find_document,
     origins,
     training_documents,
+    training_examples,
+    unknown_parents,
 )
 
 
@@ -68,7 +69,8 @@ def test_sources_and_licences_of_a_model(
 ) -> None:
     found = origins(by_stage["pretrain"], artifacts)
     learnt = list(training_documents(by_stage["pretrain"], artifacts))
-    assert sum(origin.documents for origin in found) == len(learnt)
+    assert {origin.what for origin in found} == {"documents"}
+    assert sum(origin.number for origin in found) == len(learnt)
     assert sum(origin.characters for origin in found) == sum(len(one.text) for one in learnt)
     assert {(origin.source, origin.licence) for origin in found} == {
         ("files:text", "MIT"),
@@ -79,18 +81,25 @@ def test_sources_and_licences_of_a_model(
     )
 
 
-@pytest.mark.parametrize("field", ["id", "sha256", "url", "title"])
-def test_a_document_is_found_by_any_of_its_names(artifacts: list[Artifact], field: str) -> None:
-    documents = {document.url: document for document in read_documents(artifacts[0].path)}
-    wanted = documents["second.md"]
-    sightings = find_document(getattr(wanted, field), artifacts)
-    assert stages([sighting.corpus for sighting in sightings]) == ["collect", "prepare"]
-    assert {sighting.document.id for sighting in sightings} == {wanted.id}
-    for sighting in sightings:
-        models = [one for one in sighting.descendants if one.kind == "model"]
-        assert stages(models) == ["pretrain", "finetune"]
+def test_examples_are_origins_of_a_fine_tuned_model_only(
+    artifacts: list[Artifact], by_stage: dict[str, Artifact]
+) -> None:
+    found = [one for one in origins(by_stage["finetune"], artifacts) if one.what == "examples"]
+    rows = by_stage["examples"].file("train.jsonl").read_text().splitlines()
+    (origin,) = found
+    assert (origin.source, origin.licence) == ("files:examples.jsonl", "CC0-1.0")
+    assert (
+        origin.number == len(rows) == len(list(training_examples(by_stage["finetune"], artifacts)))
+    )
+    assert origin.characters > 0
+    # The dial looks at the examples too, and nobody learns from that.
+    assert list(training_examples(by_stage["pretrain"], artifacts)) == []
 
 
-def test_an_unknown_document_is_nowhere(artifacts: list[Artifact]) -> None:
-    assert find_document("nowhere.txt", artifacts) == []
-    assert find_document("", artifacts) == []
+def test_what_is_not_here_is_of_unknown_origin(
+    artifacts: list[Artifact], by_stage: dict[str, Artifact]
+) -> None:
+    model, base = by_stage["finetune"], by_stage["pretrain"]
+    assert unknown_parents(model, artifacts) == []
+    rest = [artifact for artifact in artifacts if artifact != base]
+    assert [parent.id for parent in unknown_parents(model, rest)] == [base.id]

@@ -10,14 +10,15 @@ from fake_stages import FAKE_STAGES, STEPS, Script
 
 from modelwright import __version__
 from modelwright.core.artifact import Artifact, digest_of, hash_files, open_artifact
-from modelwright.core.errors import InputError, ModelwrightError
+from modelwright.core.errors import InputError, ModelwrightError, UsageError
 from modelwright.core.job import Job
 from modelwright.core.progress import SilentProgress
 from modelwright.core.store import Store, sqlite_url
 from modelwright.core.workspace import Workspace
+from modelwright.pipeline import usage
 from modelwright.pipeline.plan import look_up, make_plan
 from modelwright.pipeline.recipe import Recipe, load_recipe
-from modelwright.pipeline.runner import StageRun, run_recipe, run_stage
+from modelwright.pipeline.runner import StageRun, open_store, run_recipe, run_stage
 from modelwright.pipeline.stages import stages_of
 from modelwright.training.settings import PretrainSettings
 
@@ -38,7 +39,7 @@ def fail(job: Job[Any]) -> None:
 
 
 def statuses(workspace: Workspace) -> list[tuple[str, str]]:
-    store = Store(sqlite_url(workspace.database))
+    store = Store(sqlite_url(workspace.database), workspace.identity())
     found = [(run.stage, run.status) for run in store.runs()]
     store.close()
     return found
@@ -94,7 +95,7 @@ def test_scratch_files_and_logs_count_for_nothing(run: Run, workspace: Workspace
 def test_runs_and_measurements_are_kept(run: Run, workspace: Workspace) -> None:
     model = run()[-1]
     assert statuses(workspace) == [(stage.name, "finished") for stage in FAKE_STAGES]
-    store = Store(sqlite_url(workspace.database))
+    store = Store(sqlite_url(workspace.database), workspace.identity())
     assert store.metrics(model.id, "loss") == [(0, 1.0), (1, 0.5), (2, 1 / 3), (3, 0.25)]
     store.close()
 
@@ -117,7 +118,7 @@ def test_a_failed_stage_is_recorded_and_made_on_the_next_run(
     with pytest.raises(InputError, match="cannot be used"):
         run()
     assert statuses(workspace) == [("collect", "finished"), ("prepare", "failed")]
-    store = Store(sqlite_url(workspace.database))
+    store = Store(sqlite_url(workspace.database), workspace.identity())
     assert "line 7" in (store.runs()[-1].message or "")
     store.close()
     assert [artifact.manifest.stage for artifact in workspace.artifacts()] == ["collect"]
@@ -149,7 +150,7 @@ def test_ctrl_c_is_an_interruption(run: Run, workspace: Workspace, script: Scrip
 
 
 def test_a_run_that_never_ended_is_marked_by_the_next(run: Run, workspace: Workspace) -> None:
-    store = Store(sqlite_url(workspace.database))
+    store = Store(sqlite_url(workspace.database), workspace.identity())
     store.start_run("collect", "collect-1")
     store.close()
     run(until="collect")
@@ -177,6 +178,54 @@ def test_a_resumable_stage_goes_on_where_it_was_killed(run: Run, script: Script,
         run()
     script.before.clear()
     assert run()[-1].file("resumed.txt").read_text() == str(step)
+
+
+def test_time_and_measurements_of_a_resumed_stage_are_whole(
+    run: Run, workspace: Workspace, recipe: Load, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script.before["step 3"] = kill
+    with pytest.raises(Killed):
+        run()
+    (used,) = workspace.artifacts_folder.glob("pretrain-*.partial/scratch/used.json")
+    assert json.loads(used.read_text())["seconds"] > 0
+    used.write_text('{"seconds": 1000.0, "cpu_seconds": 2000.0}')
+    script.before.clear()
+    id = used.parents[1].name.removesuffix(".partial")
+    store = open_store(recipe(), workspace)
+    store.log_metrics(id, 7, {"loss": 9.0})  # as if it had come further than its checkpoint
+    manifest = run()[-1].manifest
+    assert 1000 <= manifest.seconds < 2000
+    assert 2000 <= manifest.cpu_seconds < 3000
+    assert [step for step, _ in store.metrics(id, "loss")] == [0, 1, 2, 3]
+    store.close()
+
+
+def test_times_are_kept_while_a_stage_runs(
+    run: Run, workspace: Workspace, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is killed for good cannot keep them at its end."""
+    monkeypatch.setattr(usage, "SAVE_SECONDS", 0.0)
+    kept = list[bool]()
+    script.before["step 2"] = lambda job: kept.append((job.scratch / "used.json").is_file())
+    run()
+    assert kept == [True]
+
+
+@pytest.mark.parametrize("name", ["diary.txt", "scratch/notes.txt"])
+@pytest.mark.parametrize("stage", ["prepare", "pretrain"])
+def test_a_foreign_folder_in_the_way_is_left_alone(
+    run: Run, workspace: Workspace, script: Script, stage: str, name: str
+) -> None:
+    finished = next(one for one in run() if one.manifest.stage == stage)
+    shutil.rmtree(finished.path)
+    partial = finished.path.with_name(finished.path.name + ".partial")
+    (partial / name).parent.mkdir(parents=True)
+    (partial / name).write_text("mine")
+    with pytest.raises(UsageError, match="in the place"):
+        run()
+    assert (partial / name).read_text() == "mine"
+    (partial / name).unlink()
+    assert run()
 
 
 def test_a_half_finished_artifact_is_none(run: Run, workspace: Workspace, script: Script) -> None:
@@ -235,6 +284,35 @@ def test_a_killed_run_with_other_settings_is_not_gone_on_with(
     model = run_alone(seed=2)
     assert model.file("model.txt").read_text() == "seed 2 " * STEPS
     assert model.file("resumed.txt").read_text() == "3"
+    assert run_alone(seed=1).file("resumed.txt").read_text() == "0"
+
+
+def test_a_folder_that_was_being_cleared_is_not_gone_on_with(
+    recipe: Load, run: Run, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, prepare, tokenizer, _ = run()
+    stage = stages_of(recipe())[-1]
+    inputs = {"corpus": prepare, "tokenizer": tokenizer}
+
+    def run_alone(seed: int) -> Artifact:
+        planned = look_up(stage, PretrainSettings(seed=seed), inputs, [])
+        return run_stage(
+            StageRun(planned, inputs, tmp_path / "out"), SilentProgress(), time.monotonic()
+        )
+
+    script.before["step 3"] = kill
+    with pytest.raises(Killed):
+        run_alone(seed=1)
+    script.before.clear()
+
+    def die(path: Path) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", die)
+        with pytest.raises(Killed):
+            run_alone(seed=2)
+    assert (tmp_path / "out.partial" / "scratch" / "progress.txt").is_file()
     assert run_alone(seed=1).file("resumed.txt").read_text() == "0"
 
 

@@ -124,6 +124,12 @@ def test_a_manifest_tells_whether_the_model_learned_to_answer(
     folder = tmp_path / "model"
     shutil.copytree(model_folder, folder)
     manifest = {"kind": "model", "id": "m", "created": "", "code_version": "", "digest": ""}
-    for stage, expected in (("finetune", True), ("pretrain", False)):
-        (folder / "manifest.json").write_text(json.dumps({**manifest, "stage": stage}))
+    for stage, counts, expected in (
+        ("finetune", {}, True),
+        ("finetune", {"conversations": 2}, True),
+        ("finetune", {"conversations": 0}, False),  # prompts and completions only
+        ("pretrain", {}, False),
+    ):
+        content = {**manifest, "stage": stage, "counts": counts}
+        (folder / "manifest.json").write_text(json.dumps(content))
         assert is_chat_model(folder) is expected

@@ -34,10 +34,12 @@ def command(
 ) -> None:
     """Talk to MODEL; or pipe in questions, one a line.
 
-    MODEL is a model folder or an artifact's id; without it, the newest model of the workspace.
+    MODEL is a model folder, an artifact's id or a stage; without it, the recipe's model.
     """
-    from modelwright.core.workspace import find_model
+    from modelwright.pipeline.current import find_model
     from modelwright.serving.terminal_chat import ChatOptions, chat
 
-    folder = find_model(Path.cwd(), model)
-    chat(folder, ChatOptions(temperature, max_tokens, system, seed))
+    found = find_model(Path.cwd(), model)
+    if found.note:
+        click.echo(found.note, err=True)
+    chat(found.folder, ChatOptions(temperature, max_tokens, system, seed))

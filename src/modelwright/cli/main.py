@@ -118,7 +118,7 @@ def _explain(error: click.UsageError) -> str:
 
 
 def _suggestion(name: str, known: Iterable[str]) -> str:
-    import difflib
+    from modelwright.core.nearest import nearest  # loads difflib, which help does not need
 
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    guess = nearest(name, known)
+    return f"; did you mean '{guess}'?" if guess else ""

@@ -12,9 +12,10 @@ from modelwright.cli.options import DRY_RUN, PRINT_CONFIG, given_values, options
 from modelwright.cli.stage import describe
 from modelwright.core.artifact import Artifact
 from modelwright.core.errors import UsageError
+from modelwright.core.nearest import nearest
 from modelwright.core.progress import Progress, make_progress
-from modelwright.core.settings import nearest
 from modelwright.core.workspace import Workspace, find_workspace
+from modelwright.pipeline.current import fresh_artifacts
 from modelwright.pipeline.plan import PlannedStage, make_plan
 from modelwright.pipeline.recipe import Recipe, load_recipe, to_yaml
 from modelwright.pipeline.stages import STAGES, stages_of
@@ -70,7 +71,8 @@ def bring_up_to_date(
             progress.note(f"  {describe(artifact)} ({artifact.manifest.seconds:.1f} s)")
 
     artifacts = run_recipe(recipe, workspace, progress, until, keep)
-    report = write_report(workspace.root, artifacts, recipe.name)
+    up_to_date = fresh_artifacts(recipe, workspace.artifacts()) if until else artifacts
+    report = write_report(workspace.root, up_to_date or artifacts, recipe.name)
     _print_result(artifacts, report, time.monotonic() - started)
     return artifacts
 

@@ -18,14 +18,18 @@ import click
     help="Where to listen; 0 takes any free port.",
 )
 @click.option("--open/--no-open", "open_browser", default=False, help="Open the chat page.")
-@click.option("--name", help="What clients call the model.  [default: the folder's name]")
+@click.option(
+    "--name", help="What clients call the model.  [default: the recipe's or the folder's name]"
+)
 def command(model: str | None, host: str, port: int, open_browser: bool, name: str | None) -> None:
     """Serve MODEL: chat page and OpenAI-shaped API on this machine.
 
-    MODEL is a model folder or an artifact's id; without it, the newest model of the workspace.
+    MODEL is a model folder, an artifact's id or a stage; without it, the recipe's model.
     """
-    from modelwright.core.workspace import find_model
+    from modelwright.pipeline.current import find_model
     from modelwright.serving.server import serve
 
-    folder = find_model(Path.cwd(), model)
-    serve(folder, host, port, name=name, open_browser=open_browser)
+    found = find_model(Path.cwd(), model)
+    if found.note:
+        click.echo(found.note, err=True)
+    serve(found.folder, host, port, name=name or found.name, open_browser=open_browser)

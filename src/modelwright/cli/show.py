@@ -10,6 +10,7 @@ import click
 from modelwright.cli.stage import describe
 from modelwright.core.artifact import Artifact
 from modelwright.core.workspace import Workspace, find_workspace
+from modelwright.studio.lineage import Node, lineage
 
 
 @click.command()
@@ -19,13 +20,16 @@ from modelwright.core.workspace import Workspace, find_workspace
 def command(name: str | None, runs: bool, check: bool) -> None:
     """Show the workspace's artifacts and lineage, its runs, or one ARTIFACT's manifest.
 
-    ARTIFACT is an id (or its beginning) or a stage, which means its newest artifact.
+    ARTIFACT is an id (or its beginning) or a stage, which means its artifact that is up to date
+    with the recipe, or else its newest.
     """
+    from modelwright.pipeline.current import current_artifact
+
     workspace = find_workspace(Path.cwd())
     if runs:
         _show_runs(workspace)
     elif name is not None:
-        _show_manifest(workspace.artifact(name), check)
+        _show_manifest(current_artifact(workspace, name), check)
     else:
         _show_artifacts(workspace, check)
 
@@ -42,25 +46,16 @@ def _show_artifacts(workspace: Workspace, check: bool) -> None:
         if check:
             _print_check(artifact)
     click.echo(click.style("\nlineage", bold=True))
-    parents = {parent.id for artifact in artifacts for parent in artifact.manifest.parents}
-    for artifact in artifacts:
-        if artifact.id not in parents:
-            _print_tree(artifact, artifacts, "", set())
+    for root in lineage(artifacts):
+        _print_tree(root, "  ")
 
 
-def _print_tree(artifact: Artifact, artifacts: list[Artifact], indent: str, seen: set[str]) -> None:
-    """Print an artifact and below it what it was made from; repeated branches once."""
-    again = artifact.id in seen
-    click.echo(f"  {indent}{artifact.id}{' (above)' if again else ''}")
-    if again:
-        return
-    seen.add(artifact.id)
-    by_id = {one.id: one for one in artifacts}
-    for parent in artifact.manifest.parents:
-        if parent.id in by_id:
-            _print_tree(by_id[parent.id], artifacts, indent + "  ", seen)
-        else:
-            click.echo(f"  {indent}  {parent.id} (outside the workspace)")
+def _print_tree(node: Node, indent: str) -> None:
+    """Print an artifact and below it what it was made from."""
+    remark = " (above)" if node.is_repeated else "" if node.stage else " (outside the workspace)"
+    click.echo(f"{indent}{node.id}{remark}")
+    for parent in node.parents:
+        _print_tree(parent, indent + "  ")
 
 
 def _show_manifest(artifact: Artifact, check: bool) -> None:

@@ -108,10 +108,10 @@ class LiveProgress:
     def __init__(self) -> None:
         from rich.console import Console
 
-        self.console = Console(stderr=True, highlight=False)
+        self.console = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
     def note(self, text: str) -> None:
-        self.console.print(text, markup=False)
+        self.console.print(text)
 
     @contextmanager
     def task(self, name: str, total: float | None, unit: str) -> Iterator[Task]:
@@ -124,13 +124,13 @@ class LiveProgress:
         )
 
         columns = (
-            TextColumn("  [bold]{task.description}"),
+            TextColumn("  {task.description}", style="bold", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[figures]}", markup=False),
         )
         with Progress(*columns, console=self.console, transient=False) as bar:
             yield _LiveTask(bar, bar.add_task(name, total=total, figures=""))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from modelwright.core.errors import UsageError
+from modelwright.core.nearest import nearest
 
 Location = tuple[str | int, ...]
 SettingsT = TypeVar("SettingsT", bound="Settings")
@@ -23,12 +23,6 @@ class Settings(BaseModel):
     """Base of all settings: immutable, no unknown keys, no silent conversions of nonsense."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that ``name`` was most likely meant to be, or None."""
-    matches = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.5)
-    return matches[0] if matches else None
 
 
 def parse_settings(
@@ -77,20 +71,36 @@ def load_yaml(path: Path) -> tuple[Any, dict[Location, int]]:
         data = yaml.safe_load(text)
     except UnicodeDecodeError as error:
         raise UsageError(f"not UTF-8: {error}", where=path, fix="save it as UTF-8") from None
+    except RecursionError:
+        raise UsageError("the YAML is nested too deeply", where=path) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or "not YAML"
         raise UsageError(f"cannot read the YAML: {problem}", where=where) from None
+    except ValueError as error:  # a date or number that is none
+        raise UsageError(f"cannot read the YAML: {error}", where=path) from None
     lines: dict[Location, int] = {}
     if node is not None:
-        _collect_lines(node, (), lines, path)
+        _collect_lines(node, (), lines, path, ())
     return ({} if data is None else data), lines
 
 
 def _collect_lines(
-    node: yaml.Node, location: Location, lines: dict[Location, int], path: Path
+    node: yaml.Node,
+    location: Location,
+    lines: dict[Location, int],
+    path: Path,
+    around: tuple[yaml.Node, ...],
 ) -> None:
+    """Fill ``lines`` for a node and all in it; ``around`` are the nodes that it stands in."""
+    if any(outer is node for outer in around):
+        raise UsageError(
+            f"line {node.start_mark.line + 1}: '{_name(location)}' stands in itself",
+            where=path,
+            fix="write the value out instead of an alias",
+        )
+    inside = (*around, node)
     lines.setdefault(location, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
@@ -103,10 +113,10 @@ def _collect_lines(
                     fix="put the two together",
                 )
             lines[child] = line
-            _collect_lines(value, child, lines, path)
+            _collect_lines(value, child, lines, path, inside)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            _collect_lines(value, (*location, index), lines, path)
+            _collect_lines(value, (*location, index), lines, path, inside)
 
 
 def _describe(

@@ -32,6 +32,7 @@ _runs = sql.Table(
     "runs",
     _tables,
     sql.Column("id", sql.Integer, primary_key=True),
+    sql.Column("workspace", sql.String(64), nullable=False, index=True),
     sql.Column("stage", sql.String(64), nullable=False),
     sql.Column("artifact", sql.String(128), nullable=False, index=True),
     sql.Column("status", sql.String(16), nullable=False),
@@ -43,6 +44,7 @@ _runs = sql.Table(
 _metrics = sql.Table(
     "metrics",
     _tables,
+    sql.Column("workspace", sql.String(64), primary_key=True),
     sql.Column("artifact", sql.String(128), primary_key=True),
     sql.Column("name", sql.String(64), primary_key=True),
     sql.Column("step", sql.BigInteger, primary_key=True, autoincrement=False),
@@ -64,12 +66,14 @@ class Run:
 
 
 class Store:
-    """Keeps runs and measurements.
+    """Keeps runs and measurements of one workspace; others may use the same database.
 
     Parameters
     ----------
     url : str
         A SQLAlchemy database URL (see :func:`sqlite_url`).
+    workspace : str
+        The workspace's own id.
 
     Every method raises a :class:`ModelwrightError` when the database cannot be reached or written.
 
@@ -79,17 +83,34 @@ class Store:
         If the URL cannot be used.
     """
 
-    def __init__(self, url: str):
+    def __init__(self, url: str, workspace: str):
         self._engine = _connect(url)
+        self._workspace = workspace
         with self._connection() as connection:
             _tables.create_all(connection)
+            inspector = sql.inspect(connection)
+            fits = all(
+                {column["name"] for column in inspector.get_columns(table.name)}
+                >= set(table.columns.keys())
+                for table in _tables.sorted_tables
+            )
+        if not fits:
+            raise ModelwrightError(
+                "the database has tables of another version or program",
+                where=self._where,
+                fix="name another one, or move it away; it holds only runs and measurements",
+            )
 
     def start_run(self, stage: str, artifact: str) -> int:
         """Record that a stage begins; returns the run's id."""
         with self._connection() as connection:
             result = connection.execute(
                 _runs.insert().values(
-                    stage=stage, artifact=artifact, status="running", started=now()
+                    workspace=self._workspace,
+                    stage=stage,
+                    artifact=artifact,
+                    status="running",
+                    started=now(),
                 )
             )
             key = result.inserted_primary_key
@@ -109,13 +130,18 @@ class Store:
         """Mark runs that never ended; to be called by whoever holds the workspace's lock."""
         with self._connection() as connection:
             result = connection.execute(
-                _runs.update().where(_runs.c.status == "running").values(status="interrupted")
+                _runs.update()
+                .where((_runs.c.workspace == self._workspace) & (_runs.c.status == "running"))
+                .values(status="interrupted")
             )
             return result.rowcount
 
     def runs(self, artifact: str | None = None) -> list[Run]:
         """Runs in the order they began, of one artifact or of all."""
-        query = sql.select(_runs).order_by(_runs.c.id)
+        columns = [column for column in _runs.columns if column.name != "workspace"]
+        query = (
+            sql.select(*columns).where(_runs.c.workspace == self._workspace).order_by(_runs.c.id)
+        )
         if artifact is not None:
             query = query.where(_runs.c.artifact == artifact)
         with self._connection() as connection:
@@ -126,7 +152,7 @@ class Store:
         finite = {name: value for name, value in values.items() if math.isfinite(value)}
         if not finite:
             return
-        same_step = (_metrics.c.artifact == artifact) & (_metrics.c.step == step)
+        same_step = self._of(artifact) & (_metrics.c.step == step)
         with self._connection() as connection:
             connection.execute(
                 _metrics.delete().where(same_step & _metrics.c.name.in_(list(finite)))
@@ -134,16 +160,29 @@ class Store:
             connection.execute(
                 _metrics.insert(),
                 [
-                    {"artifact": artifact, "name": name, "step": step, "value": float(value)}
+                    {
+                        "workspace": self._workspace,
+                        "artifact": artifact,
+                        "name": name,
+                        "step": step,
+                        "value": float(value),
+                    }
                     for name, value in finite.items()
                 ],
+            )
+
+    def delete_metrics_from(self, artifact: str, step: int) -> None:
+        """Forget measurements of this step and later ones, before they are made again."""
+        with self._connection() as connection:
+            connection.execute(
+                _metrics.delete().where(self._of(artifact) & (_metrics.c.step >= step))
             )
 
     def metrics(self, artifact: str, name: str) -> list[tuple[int, float]]:
         """One measurement's (step, value) pairs by step."""
         query = (
             sql.select(_metrics.c.step, _metrics.c.value)
-            .where((_metrics.c.artifact == artifact) & (_metrics.c.name == name))
+            .where(self._of(artifact) & (_metrics.c.name == name))
             .order_by(_metrics.c.step)
         )
         with self._connection() as connection:
@@ -152,6 +191,13 @@ class Store:
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()
+
+    def _of(self, artifact: str) -> sql.ColumnElement[bool]:
+        return (_metrics.c.workspace == self._workspace) & (_metrics.c.artifact == artifact)
+
+    @property
+    def _where(self) -> str:
+        return self._engine.url.render_as_string(hide_password=True)
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
@@ -163,7 +209,7 @@ class Store:
             raise self._explained(error) from None
 
     def _explained(self, error: SQLAlchemyError) -> ModelwrightError:
-        where = self._engine.url.render_as_string(hide_password=True)
+        where = self._where
         if _is_disk_full(error, self._engine.url.database):
             return from_os_error(OSError(errno.ENOSPC, "", where))
         fix = "check that the server runs and that the URL in the recipe is right"

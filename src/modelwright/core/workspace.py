@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ RECIPE = "modelwright.yaml"
 DATABASE = "modelwright.db"
 ARTIFACTS = "artifacts"
 REPORT = "report.html"
+IDENTITY = ".modelwright.id"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,16 @@ class Workspace:
     def artifacts_folder(self) -> Path:
         """Where artifacts lie, one folder each, named by id."""
         return self.root / ARTIFACTS
+
+    def identity(self) -> str:
+        """A random id of the workspace, made at first use.
+
+        It tells workspaces apart that share a database, also when their recipes have one name.
+        """
+        path = self.root / IDENTITY
+        if not path.is_file():
+            write_text(path, secrets.token_hex(16) + "\n")
+        return path.read_text(encoding="utf-8").strip()
 
     def artifacts(self) -> list[Artifact]:
         """All finished artifacts, oldest first."""
@@ -124,42 +136,3 @@ def find_workspace(start: Path) -> Workspace:
         where=start,
         fix="run 'modelwright init' here first, or go to a workspace's folder",
     )
-
-
-def find_model(start: Path, name: str | None) -> Path:
-    """The folder of a model: a path, an artifact's id, or the newest model of the workspace.
-
-    Raises
-    ------
-    InputError
-        If there is no such model.
-    UsageError
-        If no name is given and ``start`` is in no workspace.
-    """
-    if name is not None and (Path(name) / "config.json").is_file():
-        return Path(name)
-    if name is not None and Path(name).is_dir():
-        raise InputError("no model here: config.json is missing", where=name, fix="check the path")
-    try:
-        workspace = find_workspace(start)
-    except UsageError:
-        if name is None:
-            raise
-        raise InputError("no such model", where=name, fix="give a model folder") from None
-    if name is not None:
-        artifact = workspace.artifact(name)
-        if artifact.kind != "model":
-            raise InputError(
-                f"'{name}' is a {artifact.kind}, not a model",
-                where=artifact.path,
-                fix="give the id of a model; see 'modelwright show'",
-            )
-        return artifact.path
-    models = [artifact for artifact in workspace.artifacts() if artifact.kind == "model"]
-    if not models:
-        raise InputError(
-            "this workspace has no finished model yet",
-            where=workspace.root,
-            fix="run 'modelwright run' first",
-        )
-    return models[-1].path

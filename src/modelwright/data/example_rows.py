@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from modelwright.core.conversation import ROLES
 from modelwright.core.errors import InputError
 from modelwright.data.decoding import decode, replace_surrogates
 from modelwright.data.drops import Drops
@@ -14,7 +15,9 @@ from modelwright.data.folder import find_files, fingerprint_files
 from modelwright.data.jsonl import TOO_LARGE, read_lines
 from modelwright.data.settings import JsonlExamples
 
-ROLES = ("system", "user", "assistant")
+TRAIN, HELD_OUT = "train.jsonl", "heldout.jsonl"
+"""The files of an examples artifact."""
+
 SUFFIX = ".jsonl"
 FORMS = (
     'one JSON object to a line: {"messages": [{"role": "user", "content": ...}, '
@@ -48,6 +51,22 @@ def read_rows(settings: JsonlExamples, drops: Drops) -> Iterator[Row]:
             yield row
     if not found:
         raise InputError("no examples here", where=root, fix=f"write {FORMS}")
+
+
+def read_examples(path: Path) -> Iterator[Row]:
+    """Yield the rows of one file of an examples artifact as they are.
+
+    Raises
+    ------
+    InputError
+        If one is no JSON object.
+    """
+    for line in read_lines(path):
+        where = f"{path}, line {line.number}"
+        row = None if line.raw is None else _parse(line.raw, where)
+        if not isinstance(row, dict):
+            raise InputError("not a JSON object", where=where, fix=f"write {FORMS}")
+        yield row
 
 
 def example_files(settings: JsonlExamples, drops: Drops) -> list[Path]:

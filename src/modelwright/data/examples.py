@@ -11,7 +11,7 @@ from modelwright.core.files import atomic_open, sha256_bytes, sha256_json
 from modelwright.core.job import Job, Outcome
 from modelwright.core.progress import Progress
 from modelwright.data.drops import Drops
-from modelwright.data.example_rows import Row, fingerprint_rows, read_rows
+from modelwright.data.example_rows import HELD_OUT, TRAIN, Row, fingerprint_rows, read_rows
 from modelwright.data.questions import held_out_questions, training_questions
 from modelwright.data.settings import (
     PYTHON_DOCS,
@@ -21,9 +21,6 @@ from modelwright.data.settings import (
 )
 from modelwright.data.sources.python_docs import LICENCE, Entry, PythonDocsReader
 from modelwright.data.split import hold_out
-
-TRAIN = "train.jsonl"
-HELD_OUT = "heldout.jsonl"
 
 Example = tuple[bool, Row]
 """Whether it is held out, and the row."""

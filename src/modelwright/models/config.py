@@ -112,14 +112,16 @@ class TransformerConfig:
         }
 
     @classmethod
-    def from_hugging_face(cls, config: dict[str, Any], where: str) -> TransformerConfig:
-        """Read ``config.json``.
+    def from_hugging_face(cls, config: Any, where: str) -> TransformerConfig:
+        """Read the content of ``config.json``.
 
         Raises
         ------
         InputError
             If it describes something other than a plain Qwen3 decoder.
         """
+        if not isinstance(config, dict):
+            raise InputError("config.json holds no JSON object", where=where)
         if config.get("model_type") != "qwen3":
             raise InputError(
                 f"model_type {config.get('model_type')!r} is not known here",
@@ -127,27 +129,74 @@ class TransformerConfig:
                 fix="use a model of type qwen3",
             )
         rope = config.get("rope_parameters") or {}
+        if not isinstance(rope, dict):
+            raise InputError("'rope_parameters' in config.json is no object", where=where)
         if rope.get("rope_type", "default") != "default" or config.get("rope_scaling"):
             raise InputError("scaled rotary embeddings are not known here", where=where)
         if config.get("attention_bias") or config.get("use_sliding_window"):
             raise InputError("attention biases and sliding windows are not known here", where=where)
-        eos = config.get("eos_token_id")
-        try:
-            return cls(
-                vocab_size=config["vocab_size"],
-                hidden_size=config["hidden_size"],
-                intermediate_size=config["intermediate_size"],
-                num_hidden_layers=config["num_hidden_layers"],
-                num_attention_heads=config["num_attention_heads"],
-                num_key_value_heads=config["num_key_value_heads"],
-                head_dim=config.get("head_dim", 128),
-                max_position_embeddings=config["max_position_embeddings"],
-                rms_norm_eps=config.get("rms_norm_eps", 1e-6),
-                rope_theta=float(rope.get("rope_theta") or config.get("rope_theta") or 10_000.0),
-                tie_word_embeddings=config.get("tie_word_embeddings", False),
-                bos_token_id=config.get("bos_token_id"),
-                eos_token_id=eos[0] if isinstance(eos, list) else eos,
-                pad_token_id=config.get("pad_token_id"),
-            )
-        except KeyError as error:
-            raise InputError(f"config.json lacks {error}", where=where) from None
+        read = _Reader(config, where)
+        theta = _Reader(rope if rope.get("rope_theta") else config, where)
+        return cls(
+            vocab_size=read.size("vocab_size"),
+            hidden_size=read.size("hidden_size"),
+            intermediate_size=read.size("intermediate_size"),
+            num_hidden_layers=read.size("num_hidden_layers"),
+            num_attention_heads=read.size("num_attention_heads"),
+            num_key_value_heads=read.size("num_key_value_heads"),
+            head_dim=read.size("head_dim", 128),
+            max_position_embeddings=read.size("max_position_embeddings"),
+            rms_norm_eps=read.constant("rms_norm_eps", 1e-6),
+            rope_theta=theta.constant("rope_theta", 10_000.0),
+            tie_word_embeddings=read.switch("tie_word_embeddings"),
+            bos_token_id=read.token("bos_token_id"),
+            eos_token_id=read.token("eos_token_id"),
+            pad_token_id=read.token("pad_token_id"),
+        )
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Takes values out of a foreign ``config.json`` and refuses those of a wrong type."""
+
+    config: dict[str, Any]
+    where: str
+
+    def size(self, name: str, default: int | None = None) -> int:
+        value = self.config.get(name, default)
+        if value is None:
+            raise InputError(f"config.json lacks '{name}'", where=self.where)
+        if not _is_integer(value) or value < 1:
+            raise self._wrong(name, "is no positive integer")
+        return int(value)
+
+    def constant(self, name: str, default: float) -> float:
+        value = self.config.get(name)
+        if value is None:
+            return default
+        if not (_is_integer(value) or isinstance(value, float)) or value <= 0:
+            raise self._wrong(name, "is no positive number")
+        return float(value)
+
+    def switch(self, name: str) -> bool:
+        value = self.config.get(name, False)
+        if not isinstance(value, bool):
+            raise self._wrong(name, "is neither true nor false")
+        return value
+
+    def token(self, name: str) -> int | None:
+        """A token's id; of several the first."""
+        value = self.config.get(name)
+        first = value[0] if isinstance(value, list) and value else value
+        if first is None:
+            return None
+        if not isinstance(first, int) or isinstance(first, bool):
+            raise self._wrong(name, "is no token id")
+        return first
+
+    def _wrong(self, name: str, problem: str) -> InputError:
+        return InputError(f"'{name}' in config.json {problem}", where=self.where)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""Models on disk: Hugging Face folders (``config.json``, ``model.safetensors``)."""
+"""Models on disk: Hugging Face folders (``config.json``, weights in one file or several)."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from modelwright.models.config import TransformerConfig
 from modelwright.models.transformer import CausalLM
 
 CONFIG, WEIGHTS, GENERATION_CONFIG = "config.json", "model.safetensors", "generation_config.json"
+INDEX = "model.safetensors.index.json"
+"""Where the weights lie in several files: which tensor is in which."""
 
 
 def load_config(folder: Path) -> TransformerConfig:
@@ -35,7 +37,7 @@ def load_config(folder: Path) -> TransformerConfig:
         )
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"config.json is damaged: {error}", where=path) from None
     return TransformerConfig.from_hugging_face(config, str(path))
 
@@ -49,7 +51,7 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> CausalLM:
         If files are missing or damaged, or tensors do not fit ``config.json``.
     """
     config = load_config(folder)
-    tensors = load_tensors(folder / WEIGHTS)
+    tensors = load_weights(folder)
     if config.tie_word_embeddings:
         tensors.pop("lm_head.weight", None)
     model = CausalLM(config)
@@ -114,6 +116,34 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     sync_file(temporary)
     temporary.replace(path)
     sync_folder(path.parent)
+
+
+def load_weights(folder: Path) -> dict[str, Tensor]:
+    """Read a model's tensors from ``model.safetensors``, or from the files that an index names.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or damaged.
+    """
+    if (folder / WEIGHTS).is_file() or not (folder / INDEX).is_file():
+        return load_tensors(folder / WEIGHTS)
+    tensors = dict[str, Tensor]()
+    for name in _indexed_files(folder / INDEX):
+        tensors |= load_tensors(folder / name)
+    return tensors
+
+
+def _indexed_files(index: Path) -> list[str]:
+    """The names of the files that an index names, each once."""
+    try:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        is_usable = all(Path(name).name == name for name in names)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"the index of the weights is damaged: {error!r}", where=index) from None
+    if not names or not is_usable:  # a name with a folder in it would lead elsewhere
+        raise InputError("the index names no files of this folder", where=index)
+    return sorted(names)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

@@ -1,31 +1,36 @@
-"""Lineage: from a model to its documents and licences, from a document to its models."""
+"""Lineage: from a model to all that it learnt from, with the licences."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
-from modelwright.core.artifact import Artifact
+from modelwright.core.artifact import UNKNOWN_LICENCE, Artifact, Parent
 from modelwright.data.corpus import Document, read_documents
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """A document in a corpus, and all artifacts that were made from that corpus."""
-
-    document: Document
-    corpus: Artifact
-    descendants: list[Artifact]
+from modelwright.data.example_rows import TRAIN, Row, read_examples
 
 
 @dataclass(frozen=True)
 class Origin:
-    """How much of a model's text came from one source under one licence."""
+    """How much of what a model learnt from came from one source under one licence.
 
+    Attributes
+    ----------
+    what : {"documents", "examples"}
+        Text to pretrain on, or conversations and completions to fine-tune on.
+    source, licence : str
+        Where it came from, and its SPDX identifier.
+    number : int
+        How many documents or examples.
+    characters : int
+        Length of their text.
+    """
+
+    what: Literal["documents", "examples"]
     source: str
     licence: str
-    documents: int
+    number: int
     characters: int
 
 
@@ -46,6 +51,15 @@ def descendants(artifact: Artifact, artifacts: Sequence[Artifact]) -> list[Artif
     return [one for one in artifacts if artifact in ancestors(one, artifacts)]
 
 
+def unknown_parents(artifact: Artifact, artifacts: Sequence[Artifact]) -> list[Parent]:
+    """What ``artifact`` was made from and is not here: imported, or deleted since."""
+    known = {one.id for one in artifacts}
+    found = dict[str, Parent]()
+    for one in (artifact, *ancestors(artifact, artifacts)):
+        found |= {parent.id: parent for parent in one.manifest.parents if parent.id not in known}
+    return list(found.values())
+
+
 def training_corpora(model: Artifact, artifacts: Sequence[Artifact]) -> list[Artifact]:
     """The corpora whose documents a model was trained on: those that went into its shards."""
     shards = [one for one in ancestors(model, artifacts) if one.kind == "shards"]
@@ -59,26 +73,59 @@ def training_documents(model: Artifact, artifacts: Sequence[Artifact]) -> Iterat
         yield from read_documents(corpus.path, "train")
 
 
+def training_example_sets(model: Artifact, artifacts: Sequence[Artifact]) -> list[Artifact]:
+    """The artifacts with examples that a model, or a model it was made from, was trained on."""
+    models = [one for one in (model, *ancestors(model, artifacts)) if one.kind == "model"]
+    wanted = {parent.id for one in models for parent in one.manifest.parents}
+    return [one for one in artifacts if one.kind == "examples" and one.id in wanted]
+
+
+def training_examples(
+    model: Artifact, artifacts: Sequence[Artifact]
+) -> Iterator[tuple[Artifact, Row]]:
+    """Every example that a model was given to train on, with the artifact it lies in.
+
+    Raises
+    ------
+    InputError
+        If a row is broken.
+    """
+    for examples in training_example_sets(model, artifacts):
+        for row in read_examples(examples.file(TRAIN)):
+            yield examples, row
+
+
 def origins(model: Artifact, artifacts: Sequence[Artifact]) -> list[Origin]:
-    """Sources and licences of a model's training text, largest first."""
-    documents, characters = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    """Sources and licences of what a model learnt from: documents, then examples, largest first."""
+    documents, examples = dict[tuple[str, str], list[int]](), dict[tuple[str, str], list[int]]()
     for document in training_documents(model, artifacts):
-        documents[document.source, document.licence] += 1
-        characters[document.source, document.licence] += len(document.text)
-    return [
-        Origin(source, licence, documents[source, licence], size)
-        for (source, licence), size in characters.most_common()
+        documents.setdefault((document.source, document.licence), []).append(len(document.text))
+    for _, row in training_examples(model, artifacts):
+        examples.setdefault((source_of(row), licence_of(row)), []).append(_length(row))
+    return [*_origins("documents", documents), *_origins("examples", examples)]
+
+
+def source_of(row: Row) -> str:
+    """Where an example came from; rows that another tool wrote need not say it."""
+    return str(row.get("source") or "import")
+
+
+def licence_of(row: Row) -> str:
+    """The licence of an example."""
+    return str(row.get("licence") or UNKNOWN_LICENCE)
+
+
+def _origins(
+    what: Literal["documents", "examples"], lengths: dict[tuple[str, str], list[int]]
+) -> list[Origin]:
+    found = [
+        Origin(what, source, licence, len(each), sum(each))
+        for (source, licence), each in lengths.items()
     ]
+    return sorted(found, key=lambda origin: (-origin.characters, origin.source, origin.licence))
 
 
-def find_document(name: str, artifacts: Sequence[Artifact]) -> list[Sighting]:
-    """Every corpus that holds the document of that id, hash, path, url or title."""
-    sightings = []
-    for corpus in artifacts:
-        if corpus.kind == "corpus":
-            for document in read_documents(corpus.path):
-                names = (document.id, document.sha256, document.url, document.title)
-                if name and name in names:  # a title may be missing
-                    after = descendants(corpus, artifacts)
-                    sightings.append(Sighting(document, corpus, after))
-    return sightings
+def _length(row: dict[str, Any]) -> int:
+    texts = [message.get("content") for message in row.get("messages", [])]
+    texts += [row.get("prompt"), row.get("completion")]
+    return sum(len(text) for text in texts if isinstance(text, str))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,7 +46,13 @@ def make_plan(
     A stage whose input is stale counts as stale; when it runs, the input may turn out to have the
     same content as before, and then nothing is done.
     """
-    plan: list[PlannedStage] = []
+    return list(plan_stages(recipe, artifacts, until))
+
+
+def plan_stages(
+    recipe: Recipe, artifacts: Sequence[Artifact], until: str | None = None
+) -> Iterator[PlannedStage]:
+    """Stage by stage what :func:`make_plan` gives as a whole."""
     done = dict[str, Artifact]()
     stages = stages_of(recipe, until)
     active = {stage.name for stage in stages}
@@ -63,8 +69,7 @@ def make_plan(
             planned = look_up(stage, settings, inputs_of(stage, done), artifacts)
         if planned.artifact is not None:
             done[stage.name] = planned.artifact
-        plan.append(planned)
-    return plan
+        yield planned
 
 
 def look_up(

@@ -23,7 +23,7 @@ from modelwright.core.artifact import (
     read_manifest,
     write_manifest,
 )
-from modelwright.core.errors import ModelwrightError
+from modelwright.core.errors import ModelwrightError, UsageError
 from modelwright.core.files import (
     PARTIAL_SUFFIX,
     move_folder,
@@ -40,10 +40,14 @@ from modelwright.core.workspace import Workspace
 from modelwright.pipeline.plan import PlannedStage, inputs_of, look_up
 from modelwright.pipeline.recipe import Recipe
 from modelwright.pipeline.stages import load_function, settings_of, stages_of
+from modelwright.pipeline.usage import Usage
 from modelwright.training.choice import fill_from_dial
 
 KEY_FILE = "key"
 """In the scratch folder: what a cut-off run was making, so that no other run goes on from it."""
+
+NOBODY = ""
+"""Stands in the key file while a folder is cleared."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ def run_recipe(
 
 def open_store(recipe: Recipe, workspace: Workspace) -> Store:
     """The store that the recipe names, or the workspace's SQLite file."""
-    return Store(recipe.store or sqlite_url(workspace.database))
+    return Store(recipe.store or sqlite_url(workspace.database), workspace.identity())
 
 
 def run_stage(
@@ -165,30 +169,80 @@ def _make(
     stage, settings = run.planned.stage, run.planned.settings
     _clear(run, partial)
     settings = fill_from_dial(settings, stage.name, run.inputs.get("dial"))
-    job = Job(settings, run.inputs, partial, progress, log_metrics, started)
-    wall, cpu = time.monotonic(), time.process_time()
-    outcome = load_function(stage)(job)
-    seconds, cpu_seconds = time.monotonic() - wall, time.process_time() - cpu
-    manifest = _manifest(run, settings, outcome, partial, seconds, cpu_seconds)
+    usage = Usage(partial / SCRATCH_FOLDER)
+
+    def log(step: int, values: Mapping[str, float]) -> None:
+        log_metrics(step, values)
+        usage.save_now_and_then()
+
+    job = Job(settings, run.inputs, partial, progress, log, started)
+    try:
+        outcome = load_function(stage)(job)
+    except BaseException:
+        with suppress(OSError):  # why the stage failed matters more to the user
+            usage.save()
+        raise
+    manifest = _manifest(run, settings, outcome, partial, usage)
     write_manifest(partial, manifest)
     return manifest
 
 
 def _clear(run: StageRun, partial: Path) -> None:
-    """Make ``partial`` a folder that is empty or holds what this very run left."""
+    """Make ``partial`` a folder that is empty or holds what this very run left.
+
+    Raises
+    ------
+    UsageError
+        If something is there that no run of ours left.
+    """
     key_file = partial / SCRATCH_FOLDER / KEY_FILE
-    is_own = key_file.is_file() and key_file.read_text(encoding="utf-8") == run.key
-    if partial.exists() and not (run.planned.stage.resumable and is_own):
-        shutil.rmtree(partial)
+    is_known = key_file.is_file()
+    if not is_known and not _may_be_emptied(partial, key_file, run.planned.stage.name):
+        raise UsageError(
+            "something is in the place where the result is to be put together",
+            where=partial,
+            fix="move it away, or give another folder",
+        )
+    is_own = is_known and key_file.read_text(encoding="utf-8") == run.key
+    if run.planned.stage.resumable and is_own:
+        return
     key_file.parent.mkdir(parents=True, exist_ok=True)
+    write_text(key_file, NOBODY)  # a run that is killed while it clears leaves half of something
+    _remove_all_but(partial, key_file.parent)
+    _remove_all_but(key_file.parent, key_file)
     write_text(key_file, run.key)
+
+
+def _may_be_emptied(partial: Path, key_file: Path, stage: str) -> bool:
+    """Whether nothing is lost: there is no file, or an earlier result of the stage without key."""
+    if (partial / MANIFEST).is_file():
+        return read_manifest(partial).stage == stage
+    begun = key_file.with_name(key_file.name + PARTIAL_SUFFIX)
+    if not partial.exists():
+        return True
+    return partial.is_dir() and all(path.is_dir() or path == begun for path in partial.rglob("*"))
+
+
+def _remove_all_but(folder: Path, kept: Path) -> None:
+    for path in sorted(folder.iterdir()):
+        if path == kept:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _recorded(run: StageRun, store: Store, progress: Progress, started: float) -> Artifact:
     """Run a stage and keep in the store that it ran, how it ended, and what it measured."""
     run_id = store.start_run(run.planned.stage.name, run.id)
+    is_first = True
 
     def log_metrics(step: int, values: Mapping[str, float]) -> None:
+        nonlocal is_first
+        if is_first:  # what a cut-off run measured after its last checkpoint is measured again
+            store.delete_metrics_from(run.id, step)
+            is_first = False
         store.log_metrics(run.id, step, values)
 
     try:
@@ -209,9 +263,9 @@ def _manifest(
     settings: Settings,
     outcome: Outcome,
     folder: Path,
-    seconds: float,
-    cpu_seconds: float,
+    usage: Usage,
 ) -> Manifest:
+    seconds, cpu_seconds = usage.seconds, usage.cpu_seconds
     files = hash_files(folder)
     for name in files:
         sync_file(folder / name)

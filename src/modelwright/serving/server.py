@@ -95,7 +95,9 @@ def is_chat_model(folder: Path) -> bool:
     """Whether a model was fine-tuned to answer; one of unknown origin is taken to be."""
     if not (folder / MANIFEST).is_file():
         return True
-    return read_manifest(folder).stage == "finetune"
+    manifest = read_manifest(folder)
+    # Prompts and completions alone do not teach to take turns.
+    return manifest.stage == "finetune" and manifest.counts.get("conversations", 1) > 0
 
 
 def listen(host: str, port: int) -> socket.socket:

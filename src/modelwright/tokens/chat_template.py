@@ -15,11 +15,11 @@ from functools import lru_cache
 from jinja2 import Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from modelwright.core.conversation import ROLES
 from modelwright.core.errors import InputError
 
 END_OF_TEXT, MESSAGE_START, MESSAGE_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 SPECIAL_TOKENS = (END_OF_TEXT, MESSAGE_START, MESSAGE_END)
-ROLES = ("system", "user", "assistant")
 
 CHAT_TEMPLATE = """\
 {%- for message in messages -%}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ TOKENIZER_FILES = (TOKENIZER, TOKENIZER_CONFIG, TEMPLATE)
 
 
 class Tokenizer:
-    """Turns text into token ids and back, without loss.
+    """Turns text into token ids and back, without loss but for what NFC changes.
 
     Parameters
     ----------
@@ -38,6 +39,8 @@ class Tokenizer:
         The pre-tokenizer's regular expression.
     template : str
         The Jinja chat template.
+    is_normalised : bool
+        Whether text is brought into Unicode's form NFC before it is encoded, as Qwen's files ask.
 
     Notes
     -----
@@ -51,6 +54,7 @@ class Tokenizer:
         special_tokens: dict[str, int],
         pattern: str,
         template: str = CHAT_TEMPLATE,
+        is_normalised: bool = False,
     ):
         self._encoding = tiktoken.Encoding(
             "modelwright", pat_str=pattern, mergeable_ranks=ranks, special_tokens=special_tokens
@@ -60,6 +64,7 @@ class Tokenizer:
         self._control = re.compile("(" + "|".join(map(re.escape, special_tokens)) + ")")
         self.pattern = pattern
         self.template = template
+        self.is_normalised = is_normalised
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
@@ -75,14 +80,14 @@ class Tokenizer:
             raise InputError("no tokenizer here: tokenizer.json is missing", where=folder)
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            ranks, special, pattern = _read_byte_level_bpe(content)
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+            ranks, special, pattern, is_normalised = _read_byte_level_bpe(content)
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             raise InputError(
                 f"not a byte-level BPE tokenizer that can be read here: {error!r}",
                 where=path,
                 fix="use one with a regex split and byte-level BPE, as Qwen's or Llama's",
             ) from None
-        return cls(ranks, special, pattern, _read_template(folder))
+        return cls(ranks, special, pattern, _read_template(folder), is_normalised)
 
     @property
     def vocabulary_size(self) -> int:
@@ -101,14 +106,18 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Ids of plain text; what looks like a control token in it is encoded as text."""
-        return self._encoding.encode_ordinary(text)
+        return self._encoding.encode_ordinary(self._normalise(text))
 
     def encode_many(self, texts: Sequence[str], threads: int = 2) -> list[list[int]]:
         """Ids of many plain texts, in order, by several threads."""
-        return self._encoding.encode_ordinary_batch(list(texts), num_threads=threads)
+        normalised = [self._normalise(text) for text in texts]
+        return self._encoding.encode_ordinary_batch(normalised, num_threads=threads)
 
     def encode_special(self, text: str) -> list[int]:
         """Ids of trusted text in which control tokens are recognised."""
+        if self.is_normalised:
+            # Control tokens stand before normalising: what follows one must not combine with it.
+            text = "".join(map(self._normalise, self._control.split(text)))
         return self._encoding.encode(text, allowed_special="all")
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -152,14 +161,37 @@ class Tokenizer:
     ) -> None:
         """Append the ids of adjacent pieces; a token is trained if any of its bytes is."""
         # Half a surrogate pair, which JSON can hold, is no text; tiktoken replaces it too.
-        encoded = [(text.encode("utf-8", "replace"), flag) for text, flag in pieces]
-        trained_bytes = [flag for data, flag in encoded for _ in data]
+        clean = [(text.encode("utf-8", "replace").decode(), flag) for text, flag in pieces]
+        clean = self._normalise_pieces(clean)
+        trained_bytes = [flag for text, flag in clean for _ in text.encode()]
         start = 0
-        for id in self.encode(b"".join(data for data, _ in encoded).decode()):
+        for id in self.encode("".join(text for text, _ in clean)):
             end = start + len(self._bytes[id])
             ids.append(id)
             trained.append(any(trained_bytes[start:end]))
             start = end
+
+    def _normalise(self, text: str) -> str:
+        return unicodedata.normalize("NFC", text) if self.is_normalised else text
+
+    def _normalise_pieces(self, pieces: list[tuple[str, bool]]) -> list[tuple[str, bool]]:
+        """Normalise adjacent pieces as one text, and cut it again where they meet.
+
+        A character that is composed across a cut belongs to the later piece.
+        """
+        texts = [text for text, _ in pieces]
+        whole = self._normalise("".join(texts))
+        if whole == "".join(texts):
+            return pieces
+        normalised, start = [], 0
+        for count, (_, flag) in enumerate(pieces, start=1):
+            end = len(whole)
+            if count < len(pieces):
+                before = self._normalise("".join(texts[:count]))
+                end = max(start, _common_start(before, whole))
+            normalised.append((whole[start:end], flag))
+            start = end
+        return normalised
 
     def encode_chat(
         self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool
@@ -181,13 +213,21 @@ class Tokenizer:
         return self.special_tokens[token]
 
 
+def _common_start(first: str, second: str) -> int:
+    """How many characters two texts have in common before they differ."""
+    pairs = enumerate(zip(first, second, strict=False))
+    shorter = min(len(first), len(second))
+    return next((index for index, (one, other) in pairs if one != other), shorter)
+
+
 def _read_byte_level_bpe(
     content: dict[str, Any],
-) -> tuple[dict[bytes, int], dict[str, int], str]:
-    """Ranks, special tokens and pattern from the content of ``tokenizer.json``."""
+) -> tuple[dict[bytes, int], dict[str, int], str, bool]:
+    """Ranks, special tokens, pattern and whether NFC is asked for, from ``tokenizer.json``."""
     model = content["model"]
-    if model["type"] != "BPE" or content.get("normalizer"):
-        raise ValueError("the model is no plain BPE, or normalises text")
+    normalizer = content.get("normalizer")
+    if model["type"] != "BPE" or normalizer not in (None, {"type": "NFC"}):
+        raise ValueError("the model is no plain BPE, or normalises text other than by NFC")
     special = {token["content"]: token["id"] for token in content["added_tokens"]}
     to_byte = character_to_byte()
     ranks = {
@@ -195,7 +235,7 @@ def _read_byte_level_bpe(
         for token, id in model["vocab"].items()
         if token not in special
     }
-    return ranks, special, _read_pattern(content["pre_tokenizer"])
+    return ranks, special, _read_pattern(content["pre_tokenizer"]), normalizer is not None
 
 
 def _read_pattern(pre_tokenizer: dict[str, Any]) -> str:
@@ -206,12 +246,24 @@ def _read_pattern(pre_tokenizer: dict[str, Any]) -> str:
 
 
 def _read_template(folder: Path) -> str:
-    path = folder / TEMPLATE
-    if path.is_file():
-        return path.read_text(encoding="utf-8")
-    config = folder / TOKENIZER_CONFIG
-    if config.is_file():
-        template = json.loads(config.read_text(encoding="utf-8")).get("chat_template")
-        if isinstance(template, str):
-            return template
-    return CHAT_TEMPLATE
+    """The folder's chat template; ours if it has none.
+
+    Raises
+    ------
+    InputError
+        If the file that should hold it is damaged.
+    """
+    names = [name for name in (TEMPLATE, TOKENIZER_CONFIG) if (folder / name).is_file()]
+    if not names:
+        return CHAT_TEMPLATE
+    path = folder / names[0]
+    try:
+        text = path.read_text(encoding="utf-8")
+        template = text if path.name == TEMPLATE else json.loads(text).get("chat_template")
+    except (ValueError, AttributeError) as error:
+        raise InputError(
+            f"the chat template cannot be read: {error}",
+            where=path,
+            fix="get the file anew from where the model came from",
+        ) from None
+    return template if isinstance(template, str) else CHAT_TEMPLATE

@@ -1,0 +1,50 @@
+"""Which model ``chat`` and ``serve`` take, and under which name; nothing is loaded here."""
+
+from pathlib import Path
+
+import pytest
+
+from modelwright.core.workspace import Workspace
+from modelwright.serving import server, terminal_chat
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str | None]]:
+    """Folder and name of every model that was to be served or talked to."""
+    calls: list[tuple[Path, str | None]] = []
+
+    def serve(folder: Path, host: str, port: int, *, name: str | None, open_browser: bool) -> None:
+        calls.append((folder, name))
+
+    monkeypatch.setattr(server, "serve", serve)
+    monkeypatch.setattr(terminal_chat, "chat", lambda folder, options: calls.append((folder, None)))
+    return calls
+
+
+def test_the_recipe_names_the_model_that_is_served(command, finished: Workspace, served) -> None:
+    model = finished.artifact("finetune").path
+    for arguments, wanted in (
+        ((), "tiny"),
+        (("finetune",), "tiny"),
+        (("--name", "mine"), "mine"),
+        ((str(model),), None),
+    ):
+        result = command("serve", *arguments, cwd=finished.root)
+        assert (result.exit_code, result.errors) == (0, "")
+        assert served[-1] == (model, wanted)
+
+
+@pytest.mark.parametrize("verb", ["chat", "serve"])
+def test_the_model_of_the_recipe_is_taken(command, copied: Workspace, served, verb: str) -> None:
+    wanted = copied.artifact("finetune").path
+    changed = ("--finetune.seed", "1", "--until", "finetune", "--quiet")
+    assert command("run", *changed, cwd=copied.root).exit_code == 0
+    assert copied.artifact("finetune").path != wanted
+    result = command(verb, cwd=copied.root)
+    assert (result.exit_code, result.errors) == (0, "")
+    assert served[-1][0] == wanted
+    recipe = copied.recipe.read_text()
+    copied.recipe.write_text(recipe.replace("vocabulary_size: 320", "vocabulary_size: 321"))
+    result = command(verb, cwd=copied.root)
+    assert "no model is up to date with the recipe" in result.errors
+    assert served[-1][0] == copied.artifact("finetune").path
