@@ -59,6 +59,10 @@ def python_docs(tmp_path_factory):
     return outcome, read(folder / "train.jsonl"), read(folder / "heldout.jsonl")
 
 
+def single(rows):
+    return [row for row in rows if len(row["messages"]) == 2]
+
+
 def test_python_docs_give_several_phrasings_of_each_object(python_docs):
     outcome, train, held_out = python_docs
     assert outcome.counts["examples_train"] == len(train)
@@ -66,7 +70,7 @@ def test_python_docs_give_several_phrasings_of_each_object(python_docs):
     assert outcome.counts["objects"] == len({row["object"] for row in train}) > 4000
     assert outcome.licences == ["PSF-2.0"]
     assert {(row["source"], row["licence"]) for row in train} == {("python-docs", "PSF-2.0")}
-    of_join = [row for row in train if row["object"] == "os.path.join"]
+    of_join = [row for row in single(train) if row["object"] == "os.path.join"]
     questions = [row["messages"][0]["content"] for row in of_join]
     assert len(set(questions)) == 7
     assert "What does os.path.join do?" in questions
@@ -83,7 +87,7 @@ def test_held_out_phrasings_never_occur_in_training(python_docs):
     def phrasings(rows):
         return {
             row["messages"][0]["content"].replace(row["object"], "*")
-            for row in rows
+            for row in single(rows)
             if not row["messages"][0]["content"].startswith("Which ")
         }
 
@@ -97,9 +101,21 @@ def test_held_out_phrasings_never_occur_in_training(python_docs):
     assert set(asked.values()) == {2}
 
 
+def test_some_conversations_have_several_turns_of_known_questions(python_docs):
+    _, train, held_out = python_docs
+    known = {tuple(message["content"] for message in row["messages"]) for row in single(train)}
+    longer = [row["messages"] for row in train if len(row["messages"]) > 2]
+    assert len(longer) > len(known) // 10
+    for messages in longer:
+        assert [message["role"] for message in messages] == ["user", "assistant"] * 3
+        contents = [message["content"] for message in messages]
+        assert set(zip(contents[::2], contents[1::2], strict=True)) <= known
+    assert single(held_out) == held_out
+
+
 def test_no_question_has_two_answers(python_docs):
     answers = {}
-    for row in python_docs[1] + python_docs[2]:
+    for row in single(python_docs[1] + python_docs[2]):
         question, answer = (message["content"] for message in row["messages"])
         assert answers.setdefault(question, answer) == answer
 

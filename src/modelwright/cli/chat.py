@@ -12,7 +12,7 @@ import click
 @click.option(
     "--temperature",
     type=click.FloatRange(0, 2),
-    default=0.7,
+    default=0.3,
     show_default=True,
     help="How freely to choose words; 0 always takes the likeliest.",
 )

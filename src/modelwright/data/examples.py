@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import IO, Any
 
@@ -12,14 +12,19 @@ from modelwright.core.job import Job, Outcome
 from modelwright.core.progress import Progress
 from modelwright.data.drops import Drops
 from modelwright.data.example_rows import HELD_OUT, TRAIN, Row, fingerprint_rows, read_rows
-from modelwright.data.questions import held_out_questions, training_questions
+from modelwright.data.questions import (
+    Turn,
+    held_out_questions,
+    training_conversations,
+    training_questions,
+)
 from modelwright.data.settings import (
     PYTHON_DOCS,
     ExamplesSettings,
     JsonlExamples,
     PythonDocsSource,
 )
-from modelwright.data.sources.python_docs import LICENCE, Entry, PythonDocsReader
+from modelwright.data.sources.python_docs import LICENCE, PythonDocsReader
 from modelwright.data.split import hold_out
 
 Example = tuple[bool, Row]
@@ -116,19 +121,24 @@ def _from_python_docs(
         else:
             entries = reader.most_used_entries(settings.maximum, drops)
         task.update(len(entries))
-    for entry, question, reply in training_questions(entries):
-        yield False, _conversation(entry, question, reply)
-    for entry, question, reply in held_out_questions(entries):
-        yield True, _conversation(entry, question, reply)
+    asked = list(training_questions(entries))
+    for turn in asked:
+        yield False, _conversation([turn])
+    for turns in training_conversations(asked, settings.seed):
+        yield False, _conversation(turns)
+    for turn in held_out_questions(entries):
+        yield True, _conversation([turn])
 
 
-def _conversation(entry: Entry, question: str, reply: str) -> Row:
+def _conversation(turns: Sequence[Turn]) -> Row:
+    """A row; its object is what the last question is about."""
     return {
         "messages": [
-            {"role": "user", "content": question},
-            {"role": "assistant", "content": reply},
+            {"role": role, "content": content}
+            for _, question, reply in turns
+            for role, content in (("user", question), ("assistant", reply))
         ],
-        "object": entry.name,
+        "object": turns[-1][0].name,
         "source": PYTHON_DOCS,
         "licence": LICENCE,
     }

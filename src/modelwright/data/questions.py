@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from modelwright.data.sources.description import EntryKind
 from modelwright.data.sources.python_docs import Entry
+from modelwright.data.split import position
 
 MAX_SIGNATURE = 80
 """Longer signatures, in characters, are given as ``(...)``: an answer is about the object."""
@@ -46,7 +47,14 @@ HELD_OUT: dict[EntryKind, tuple[str, ...]] = {
 REVERSE = "Which {kind} fits this description? {summary}"
 
 
-def training_questions(entries: Sequence[Entry]) -> Iterator[tuple[Entry, str, str]]:
+Turn = tuple[Entry, str, str]
+"""An entry, a question about it, and the answer."""
+
+TURNS = 3
+"""Questions in a conversation of several turns."""
+
+
+def training_questions(entries: Sequence[Entry]) -> Iterator[Turn]:
     """Yield (entry, question, answer) in every training phrasing, entries in the given order.
 
     The reverse question, from description to name, is asked only where it has one answer.
@@ -59,7 +67,17 @@ def training_questions(entries: Sequence[Entry]) -> Iterator[tuple[Entry, str, s
             yield entry, REVERSE.format(kind=entry.kind, summary=entry.summary), entry.name
 
 
-def held_out_questions(entries: Sequence[Entry]) -> Iterator[tuple[Entry, str, str]]:
+def training_conversations(turns: Sequence[Turn], seed: int) -> Iterator[list[Turn]]:
+    """Half of the training questions again, in conversations about unrelated objects.
+
+    Without them a model is only ever asked first questions, and loses its thread at the second.
+    """
+    mixed = sorted(turns, key=lambda turn: position(seed, turn[1]))
+    for start in range(0, len(mixed) // 2 - TURNS + 1, TURNS):
+        yield mixed[start : start + TURNS]
+
+
+def held_out_questions(entries: Sequence[Entry]) -> Iterator[Turn]:
     """Yield (entry, question, answer) in the phrasings that training never sees."""
     for entry in entries:
         for phrasing in HELD_OUT[entry.kind]:
