@@ -35,7 +35,7 @@ examples:
   sources:{examples}
   # Of python-docs, only the objects that the library itself uses most: few enough to learn by
   # heart in some minutes. null takes all.
-  maximum: 1000
+  maximum: 600
 """
 
 

@@ -50,7 +50,7 @@ BYTES_PER_TOKEN = 3.3
 SECONDS_PER_TIMING = 1.2
 EVALUATION_SECONDS = 12.0
 TOKENIZER_BYTES_PER_SECOND = 3e6
-FINETUNE_SHARE = 0.3
+FINETUNE_SHARE = 0.35
 """Part of the training time that goes to fine-tuning, if there are examples."""
 
 
