@@ -213,5 +213,5 @@ def test_a_model_and_tokenizer_that_do_not_fit_are_refused(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 def test_a_device_that_is_not_there_is_refused(model_folder: Path) -> None:
-    with pytest.raises(UsageError, match="no CUDA"):
+    with pytest.raises(UsageError, match="no cuda"):
         Engine.load(model_folder, device="cuda")

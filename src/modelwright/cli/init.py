@@ -26,7 +26,9 @@ budget: {budget}
 
 collect:
   # Files and folders (txt, md, jsonl, html), relative to this file; or python-docs, the
-  # documentation of the Python on this machine.
+  # documentation of the Python on this machine. Where you know the licence (SPDX), say it:
+  #   - path: ../notes
+  #     licence: CC0-1.0
   sources:{sources}
 
 examples:
@@ -90,7 +92,8 @@ def command(
         click.echo(text, nl=False)
         return
     click.echo(f"wrote {write_recipe(folder, text)}")
-    click.echo(f"next: cd {shlex.quote(str(folder))} && modelwright run")
+    move = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
+    click.echo(f"next: {move}modelwright run")
 
 
 def new_recipe(

@@ -88,6 +88,9 @@ def main() -> None:
         _fail(str(error), error.exit_code)
     except click.Abort:
         _fail("stopped; run the same command again to go on", 1)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(2)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.UsageError as error:

@@ -96,6 +96,8 @@ def key_parts(stage: Stage, settings: Settings, inputs: Mapping[str, Artifact]) 
         "version": stage.version,
         "settings": settings.model_dump(),
         "inputs": {role: artifact.manifest.digest for role, artifact in sorted(inputs.items())},
+        # Equal content under another licence is another artifact: a model must answer for it.
+        "licences": sorted({one for made in inputs.values() for one in made.manifest.licences}),
         "outside": fingerprint_of(stage, settings),
     }
 
@@ -112,6 +114,8 @@ def explain(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     for role in sorted(old.get("inputs", {}).keys() | new["inputs"].keys()):
         if old.get("inputs", {}).get(role) != new["inputs"].get(role):
             reasons.append(f"another {role}")
+    if old.get("licences") != new["licences"]:
+        reasons.append("other licences")
     if old.get("outside") != new["outside"]:
         reasons.append("the sources have changed")
     return ", ".join(reasons) or "the finished artifact is gone"

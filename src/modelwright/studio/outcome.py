@@ -64,7 +64,7 @@ def headline(made: Made) -> list[Fact]:
     if "bits_per_byte" in metrics:
         rival = metrics.get("xz_primed_bits_per_byte")
         note = f"xz -9 that knows the training text: {rival:.2f}" if rival else ""
-        facts.append(Fact("bits per byte, held out", f"{metrics['bits_per_byte']:.2f}", note))
+        facts.append(Fact("bits per byte, held out", f"{_pretrained_bits(metrics):.2f}", note))
     if "names_object" in metrics:
         before = metrics.get("names_object_base", metrics.get("names_object_untrained"))
         note = "" if before is None else f"before: {figures.percent(before)}"
@@ -158,15 +158,24 @@ def _competitor(
 
 
 def _verdict(metrics: Mapping[str, float]) -> str:
-    ours, rival = metrics.get("bits_per_byte"), metrics.get("xz_primed_bits_per_byte")
-    if ours is None or not rival:
+    rival = metrics.get("xz_primed_bits_per_byte")
+    if "bits_per_byte" not in metrics or not rival:
         return ""
+    ours, final = _pretrained_bits(metrics), metrics["bits_per_byte"]
     difference = abs(1 - ours / rival)
     word = "fewer" if ours < rival else "more"
-    return (
+    text = (
         f"To write down text that it has never seen, the model needs {ours:.2f} bits for each "
         f"byte: {figures.percent(difference)} {word} than xz -9 that has read training text too."
     )
+    if final > ours:
+        text += f" Fine-tuning turned it towards answers; for plain text it now needs {final:.2f}."
+    return text
+
+
+def _pretrained_bits(metrics: Mapping[str, float]) -> float:
+    """Bits per byte of the model that learnt the text, before it was taught to answer."""
+    return metrics.get("bits_per_byte_base", metrics["bits_per_byte"])
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from modelwright.models.transformer import CausalLM
 from modelwright.training.batches import Batches
 from modelwright.training.budget import Budget, Horizon
 from modelwright.training.checkpoint import TrainState, load_checkpoint, save_checkpoint
+from modelwright.training.interrupts import StopRequest, stop_requests
 from modelwright.training.loop import Callback, Loop, Objective, StepReport
 from modelwright.training.optimizers import Optimizers, OptimizerSettings
 from modelwright.training.schedule import WarmupStableDecay
@@ -87,13 +88,14 @@ def fit(
         horizon = Horizon.of(budget, batches.tokens_per_step, batches.steps_per_epoch)
         state = TrainState(step=0, tokens=0, horizon=horizon)
     log = TrainingLog(job.log / FILE, state.step, job.log_metrics)
-    with job.progress.task("training", 100, "% of the budget") as task:
+    with stop_requests() as stop, job.progress.task("training", 100, "% of the budget") as task:
         callbacks: list[Callback] = [
             _Logging(log, task, state),
             _Measuring(log, task, measure, measure_count, state.horizon.progress),
             _Checkpointing(
                 settings.checkpoint_seconds,
                 lambda now: save_checkpoint(checkpoints, model, optimizers, now),
+                stop,
             ),
         ]
         schedule = WarmupStableDecay(settings.warmup, settings.decay)
@@ -183,14 +185,16 @@ class _Measuring:
 
 
 class _Checkpointing:
-    """Saves for resume every so many seconds."""
+    """Saves for resume every so many seconds, and before stopping when that was asked for."""
 
-    def __init__(self, interval: float, save: Callable[[TrainState], None]):
-        self.interval, self.save = interval, save
+    def __init__(self, interval: float, save: Callable[[TrainState], None], stop: StopRequest):
+        self.interval, self.save, self.stop = interval, save, stop
         self.saved = time.monotonic()
 
     def __call__(self, state: TrainState, report: StepReport) -> None:
-        if time.monotonic() - self.saved < self.interval or state.horizon.is_over:
-            return
-        self.save(state)
-        self.saved = time.monotonic()
+        is_due = time.monotonic() - self.saved >= self.interval and not state.horizon.is_over
+        if is_due or self.stop.is_asked:
+            self.save(state)
+            self.saved = time.monotonic()
+        if self.stop.is_asked:
+            raise KeyboardInterrupt

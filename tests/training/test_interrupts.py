@@ -1,0 +1,35 @@
+import os
+import signal
+
+import pytest
+
+from modelwright.training.budget import Horizon
+from modelwright.training.checkpoint import TrainState
+from modelwright.training.fit import _Checkpointing
+from modelwright.training.interrupts import stop_requests
+from modelwright.training.loop import StepReport
+
+REPORT = StepReport(1, 1.0, 1.0, 1.0, 1, 1.0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_request_saves_at_the_next_step_and_then_stops(number: int) -> None:
+    saved = list[int]()
+    with stop_requests() as stop:
+        checkpointing = _Checkpointing(1e9, lambda state: saved.append(state.step), stop)
+        state = TrainState(7, 0, Horizon(100, None))
+        checkpointing(state, REPORT)
+        assert saved == []
+        os.kill(os.getpid(), number)
+        with pytest.raises(KeyboardInterrupt):
+            checkpointing(state, REPORT)
+    assert saved == [7]
+
+
+def test_a_second_request_stops_at_once_and_handlers_come_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with stop_requests():
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
