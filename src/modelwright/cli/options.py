@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -41,16 +41,6 @@ def given_values(model: type[Settings], flags: dict[str, Any], prefix: str = "")
         if value is not None and value != ():
             values[name] = list(value) if isinstance(value, tuple) else value
     return values
-
-
-def with_options(options: list[click.Option]) -> Callable[[click.Command], click.Command]:
-    """Decorator that appends options to a command."""
-
-    def add(command: click.Command) -> click.Command:
-        command.params.extend(options)
-        return command
-
-    return add
 
 
 def _plain_fields(model: type[Settings]) -> Iterator[tuple[str, FieldInfo]]:
