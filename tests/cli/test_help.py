@@ -6,6 +6,7 @@ import pytest
 
 from modelwright import __version__
 from modelwright.cli.main import VERBS
+from modelwright.core.settings import FLAG
 from modelwright.pipeline.recipe import Recipe
 from modelwright.pipeline.stages import STAGES
 
@@ -79,7 +80,9 @@ def test_every_stage_is_a_verb(command) -> None:
 def test_every_setting_of_a_stage_is_an_option_with_help(command, stage) -> None:
     text = " ".join(command(stage.name, "--help").output.split())
     for name, field in stage.settings.model_fields.items():
-        assert f"--{name.replace('_', '-')}" in text
+        extra = field.json_schema_extra
+        flag = extra.get(FLAG, name) if isinstance(extra, dict) else name
+        assert f"--{flag.replace('_', '-')} " in text or f"--{flag.replace('_', '-')}/" in text
         assert field.description, f"{stage.name}.{name} has no description"
     for one in stage.inputs:
         assert f"--{one.role} " in text

@@ -110,7 +110,7 @@ def test_there_are_twenty_of_each() -> None:
         (("run", "--pretrain.layers", "many"), "'pretrain.layers': Input should be a valid int"),
         (("run", "--pretrain.optimizer", "adam"), "'muon', 'adamw'"),
         (("run", "--budget", "soon"), "'soon' is no budget"),
-        (("run", "--until", "nothing"), "one of: collect, prepare"),
+        (("run", "--until", "nothing"), "one of: collect, annotate, prepare"),
         (("pretrain", "--head-dim", "65"), "'64', '128'"),
         (("pretrain", "--layers", "0"), "greater than or equal to 1"),
         (("collect",), "name at least one source"),

@@ -30,7 +30,11 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(command, new: Worksp
 
 def test_a_dry_run_shows_only_the_stages_that_were_asked_for(command, new: Workspace) -> None:
     result = command("run", "--dry-run", "--until", "prepare", cwd=new.root)
-    assert [line.split()[0] for line in result.output.splitlines()] == ["collect", "prepare"]
+    assert [line.split()[0] for line in result.output.splitlines()] == [
+        "collect",
+        "annotate",
+        "prepare",
+    ]
 
 
 def test_from_a_folder_below_the_workspace_is_found(command, new: Workspace) -> None:
@@ -91,7 +95,11 @@ def test_a_run_a_second_one_and_a_changed_setting(command, new: Workspace) -> No
 def test_a_run_up_to_a_stage(command, new: Workspace) -> None:
     result = command("run", "--until", "prepare", cwd=new.root)
     assert result.exit_code == 0
-    assert [artifact.manifest.stage for artifact in new.artifacts()] == ["collect", "prepare"]
+    assert [artifact.manifest.stage for artifact in new.artifacts()] == [
+        "collect",
+        "annotate",
+        "prepare",
+    ]
     assert "modelwright chat" not in result.output
 
 
@@ -125,7 +133,7 @@ def test_a_moved_workspace_is_not_trained_again(command, tmp_path: Path) -> None
     result = command("run", "--until", "shards", cwd=tmp_path / "there")
     assert result.exit_code == 0
     made = [artifact.manifest.stage for artifact in Workspace(tmp_path / "there").artifacts()]
-    assert made[6:] == ["collect", "examples"]
+    assert made[7:] == ["collect", "examples"]
 
 
 def test_the_command_itself(new: Workspace) -> None:

@@ -9,9 +9,11 @@ import pytest
 from modelwright.core.artifact import Artifact, open_artifact
 from modelwright.core.job import Job, Outcome
 from modelwright.core.progress import SilentProgress
+from modelwright.data.annotate import annotate
 from modelwright.data.collect import collect
 from modelwright.data.corpus import CorpusWriter, Document, new_document
-from modelwright.data.settings import CollectSettings
+from modelwright.data.prepare import prepare
+from modelwright.data.settings import AnnotateSettings, CollectSettings, PrepareSettings
 
 
 class Notes(SilentProgress):
@@ -24,6 +26,7 @@ class Notes(SilentProgress):
         self.lines.append(text)
 
 
+ALONE = AnnotateSettings(workers=1)
 Run = Callable[..., tuple[Outcome, Path]]
 
 
@@ -45,6 +48,21 @@ def run(tmp_path: Path, notes: Notes) -> Run:
         return stage(Job(settings=settings, inputs=inputs, folder=folder, progress=notes)), folder
 
     return run_stage
+
+
+@pytest.fixture
+def run_prepare(run: Run) -> Run:
+    """Run the annotate stage and then the prepare stage on a corpus."""
+
+    def prepare_corpus(
+        settings: PrepareSettings,
+        corpus: Artifact,
+        annotation: AnnotateSettings = ALONE,
+    ) -> tuple[Outcome, Path]:
+        _, folder = run(annotate, annotation, corpus=corpus)
+        return run(prepare, settings, corpus=open_artifact(folder, "corpus"))
+
+    return prepare_corpus
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ def test_two_runs_give_the_same_bytes_wherever_the_folder_lies(tmp_path, run_col
 
 
 def test_what_is_left_out_is_counted_by_reason(folder, run_collect, tmp_path, monkeypatch):
-    monkeypatch.setattr("modelwright.data.sources.files.MAX_BYTES", 1000)
+    monkeypatch.setattr("modelwright.data.sources.contents.MAX_BYTES", 1000)
     (tmp_path / "outside.txt").write_text("outside")
     (folder / ".git").mkdir()
     (folder / ".git" / "config.txt").write_text("hidden")
@@ -191,7 +191,7 @@ def test_a_file_of_broken_rows_only_is_refused_by_file_and_line(folder, run_coll
 
 def test_a_line_over_the_limit_is_dropped_and_the_rest_is_read(folder, run_collect, monkeypatch):
     monkeypatch.setattr(
-        "modelwright.data.sources.files.read_lines", lambda path: jsonl.read_lines(path, 100)
+        "modelwright.data.sources.tables.lines_of", lambda file: jsonl.lines_of(file, 100)
     )
     (folder / "x.jsonl").write_text(jsonl_rows({"text": "a" * 500}, {"text": "b"}))
     outcome, out = run_collect(folder)
@@ -286,6 +286,8 @@ def test_real_documents(shared_data, folder, run_collect):
     documents = list(read_documents(out))
     expected = [json.loads(row) for row in rows]
     assert [document.text for document in documents] == [row["text"] for row in expected]
-    assert [document.licence for document in documents] == [row["licence"] for row in expected]
+    assert {row["licence"] for row in expected} == {"public domain or CC0-1.0"}
+    assert {document.licence for document in documents} == {"LicenseRef-public-domain OR CC0-1.0"}
+    assert {document.licence_from for document in documents} == {"row"}
     assert outcome.dropped == {}
-    assert set(outcome.licences) == {row["licence"] for row in expected}
+    assert outcome.licences == ["LicenseRef-public-domain OR CC0-1.0"]

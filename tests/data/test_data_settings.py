@@ -6,14 +6,8 @@ import pytest
 
 from modelwright.core.errors import UsageError
 from modelwright.core.settings import parse_settings
-from modelwright.data.settings import (
-    CollectSettings,
-    ExamplesSettings,
-    FilesSource,
-    JsonlExamples,
-    PrepareSettings,
-    PythonDocsSource,
-)
+from modelwright.data.settings import CollectSettings, ExamplesSettings, PrepareSettings
+from modelwright.data.sources.settings import FilesSource, JsonlExamples, PythonDocsSource
 
 
 def test_strings_are_short_for_sources():
@@ -51,7 +45,7 @@ def test_no_source_is_refused_with_what_to_name(data):
         ({"sources": [{"path": "x", "license": "MIT"}]}, "did you mean 'licence'"),
         ({"sources": [""]}, "at least 1 character"),
         ({"sources": [3]}, "sources.0"),
-        ({"sources": [{"kind": "web"}]}, "'python-docs'"),
+        ({"sources": [{"kind": "webb"}]}, "did you mean 'web'"),
     ],
 )
 def test_mistakes_in_sources_are_named(data, message):

@@ -73,7 +73,7 @@ def test_where_nothing_is_fresh_the_newest_is_taken_and_said(workspace: Workspac
 def test_fresh_artifacts_in_the_order_of_the_stages(workspace: Workspace) -> None:
     recipe = load_recipe(workspace.recipe)
     stages = [one.manifest.stage for one in fresh_artifacts(recipe, workspace.artifacts())]
-    assert (stages[0], stages[-1], len(stages)) == ("collect", "evaluate", 9)
+    assert (stages[0], stages[-1], len(stages)) == ("collect", "evaluate", 10)
 
 
 def test_models_by_path_and_what_is_none(tmp_path: Path) -> None:

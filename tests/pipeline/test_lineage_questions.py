@@ -37,10 +37,11 @@ def test_upwards_to_all_that_went_in(
         "shards",
         "tokenizer",
         "prepare",
+        "annotate",
         "collect",
     }
     assert ancestors(by_stage["collect"], artifacts) == []
-    assert stages(ancestors(by_stage["prepare"], artifacts)) == ["collect"]
+    assert stages(ancestors(by_stage["prepare"], artifacts)) == ["annotate", "collect"]
 
 
 def test_downwards_to_all_that_was_made_of_it(

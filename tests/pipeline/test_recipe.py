@@ -6,7 +6,7 @@ import yaml
 from tiny_workspace import write_recipe
 
 from modelwright.core.errors import UsageError
-from modelwright.data.settings import FilesSource, PythonDocsSource
+from modelwright.data.sources.settings import FilesSource, PythonDocsSource
 from modelwright.pipeline.recipe import Recipe, load_recipe, merge, to_yaml
 
 SOURCES = {"collect": {"sources": ["python-docs"]}}

@@ -41,7 +41,11 @@ def test_models_learnt_what_is_in_the_training_split(artifacts, field: str) -> N
     wanted = prepared(artifacts, "train")[0]
     sighting, fates = the(find_document(getattr(wanted, field), artifacts))
     assert sighting.document.id == wanted.id
-    assert [one.manifest.stage for one in sighting.corpora] == ["collect", "prepare"]
+    assert [one.manifest.stage for one in sighting.corpora] == [
+        "collect",
+        "annotate",
+        "prepare",
+    ]
     assert all(fate.is_learnt and not fate.reason for fate in fates.values())
 
 
@@ -55,7 +59,7 @@ def test_no_model_learnt_what_is_held_out(artifacts: list[Artifact]) -> None:
 
 def test_no_model_learnt_what_was_dropped(artifacts: list[Artifact]) -> None:
     sighting, fates = the(find_document("short.txt", artifacts))
-    assert [one.manifest.stage for one in sighting.corpora] == ["collect"]
+    assert [one.manifest.stage for one in sighting.corpora] == ["collect", "annotate"]
     for fate in fates.values():
         assert not fate.is_learnt
         assert fate.reason.startswith("dropped by prepare: shorter than")

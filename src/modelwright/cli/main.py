@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
-from collections.abc import Iterable
 
 import click
 
 from modelwright import __version__
-from modelwright.core.errors import ModelwrightError, UsageError, from_os_error
+from modelwright.cli.verbs import Verbs, suggestion
+from modelwright.core.errors import ModelwrightError, from_os_error
 
 VERBS = {
     "demo": ("modelwright.cli.demo", "Build and chat with a model of Python's documentation"),
@@ -20,8 +19,10 @@ VERBS = {
     "trace": ("modelwright.cli.trace", "From a document to models, from a model to documents"),
     "chat": ("modelwright.cli.chat", "Talk to a model in the terminal"),
     "serve": ("modelwright.cli.serve", "Serve a model: OpenAI-compatible API and chat page"),
+    "data": ("modelwright.cli.data", "Look into a corpus: report, look, judge, classifier"),
     "collect": ("modelwright.cli.stage", "Stage: read documents"),
-    "prepare": ("modelwright.cli.stage", "Stage: clean, deduplicate, split"),
+    "annotate": ("modelwright.cli.stage", "Stage: score documents, find near-duplicates"),
+    "prepare": ("modelwright.cli.stage", "Stage: filter, deduplicate, redact, split"),
     "examples": ("modelwright.cli.stage", "Stage: gather questions and answers"),
     "dial": ("modelwright.cli.stage", "Stage: choose sizes and rates for a budget"),
     "tokenizer": ("modelwright.cli.stage", "Stage: train a tokenizer"),
@@ -33,39 +34,7 @@ VERBS = {
 """Module and one line of help by verb; the module has ``command`` or ``command_for(verb)``."""
 
 
-class Verbs(click.Group):
-    """A group that knows its commands by name and imports one when it is called."""
-
-    def list_commands(self, context: click.Context) -> list[str]:
-        return list(VERBS)
-
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        if name not in VERBS:
-            return None
-        module = importlib.import_module(VERBS[name][0])
-        command: click.Command = (
-            module.command_for(name) if hasattr(module, "command_for") else module.command
-        )
-        return command
-
-    def resolve_command(
-        self, context: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in VERBS and not args[0].startswith("-"):
-            hint = _suggestion(args[0], VERBS)
-            raise UsageError(f"no command '{args[0]}'{hint}", fix="see 'modelwright --help'")
-        return super().resolve_command(context, args)
-
-    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        stages = [(verb, text) for verb, (_, text) in VERBS.items() if text.startswith("Stage: ")]
-        others = [(verb, text) for verb, (_, text) in VERBS.items() if (verb, text) not in stages]
-        with formatter.section("Commands"):
-            formatter.write_dl(others)
-        with formatter.section("Single stages (each takes and makes plain folders)"):
-            formatter.write_dl([(verb, text.removeprefix("Stage: ")) for verb, text in stages])
-
-
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Verbs, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="modelwright")
 def modelwright() -> None:
     """Build a language model of your own and look after it.
@@ -117,11 +86,4 @@ def _explain(error: click.UsageError) -> str:
         return error.format_message()
     parameters = error.ctx.command.get_params(error.ctx)
     known = [name for one in parameters for name in (*one.opts, *one.secondary_opts)]
-    return f"no option '{error.option_name}'{_suggestion(error.option_name, known)}"
-
-
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    from modelwright.core.nearest import nearest  # loads difflib, which help does not need
-
-    guess = nearest(name, known)
-    return f"; did you mean '{guess}'?" if guess else ""
+    return f"no option '{error.option_name}'{suggestion(error.option_name, known)}"

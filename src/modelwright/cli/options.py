@@ -10,7 +10,7 @@ from typing import Any
 import click
 from pydantic.fields import FieldInfo
 
-from modelwright.core.settings import Settings
+from modelwright.core.settings import FLAG, Settings
 
 PRINT_CONFIG = click.Option(
     ["--print-config"], is_flag=True, help="Print the settings in full and stop."
@@ -55,10 +55,11 @@ def _parameter(name: str, prefix: str) -> str:
 
 
 def _option(name: str, field: FieldInfo, prefix: str, hidden: bool) -> click.Option:
-    flag = f"--{prefix}{name.replace('_', '-')}"
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    flag = f"--{prefix}{extra.get(FLAG, name.replace('_', '-'))}"
     help_text = field.description or ""
     default = field.get_default(call_default_factory=True)
-    if not field.is_required() and default not in (None, []):
+    if not field.is_required() and default not in (None, [], {}):
         help_text += f"  [default: {default}]"
     parts = _parts(field.annotation)
     if bool in parts:
@@ -71,7 +72,7 @@ def _option(name: str, field: FieldInfo, prefix: str, hidden: bool) -> click.Opt
     return click.Option(
         [flag, _parameter(name, prefix)],
         type=click.Choice(choices) if is_literal else str,
-        multiple=any(typing.get_origin(part) is list for part in parts),
+        multiple=any(typing.get_origin(part) in (list, dict) for part in parts),
         default=None,
         metavar=None if is_literal else _metavar(parts),
         help=help_text,

@@ -40,6 +40,9 @@ class Job(Generic[S]):
         Where to say what is going on.
     log_metrics : callable
         ``log_metrics(step, {name: value})`` keeps measurements in the store.
+    previous : Artifact or None
+        What the stage made the last time, in the same version of its code; from it a stage may
+        copy what would come out the same.
     started : float
         ``time.monotonic()`` of the start of the whole run, for budgets that cover all stages.
     """
@@ -50,6 +53,7 @@ class Job(Generic[S]):
     progress: Progress
     log_metrics: LogMetrics = lambda step, values: None
     started: float = field(default_factory=time.monotonic)
+    previous: Artifact | None = None
 
     def input(self, role: str) -> Artifact:
         """The input of that role.

@@ -18,11 +18,27 @@ Location = tuple[str | int, ...]
 SettingsT = TypeVar("SettingsT", bound="Settings")
 SettingT = TypeVar("SettingT")
 
+EXECUTION = "execution"
+"""Marks a field (``json_schema_extra={EXECUTION: True}``) that changes speed and never the result:
+processes, memory, where it runs."""
+
+FLAG = "flag"
+"""Names another flag for a field (``json_schema_extra={FLAG: "on"}``)."""
+
 
 class Settings(BaseModel):
     """Base of all settings: immutable, no unknown keys, no silent conversions of nonsense."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    def decisive(self) -> dict[str, Any]:
+        """The settings on which the result depends: all but those that say how it is worked out."""
+        execution = {
+            name
+            for name, field in type(self).model_fields.items()
+            if isinstance(field.json_schema_extra, dict) and EXECUTION in field.json_schema_extra
+        }
+        return self.model_dump(exclude=execution)
 
 
 def parse_settings(

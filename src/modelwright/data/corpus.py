@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
@@ -27,17 +28,20 @@ GROUP_ROWS = 4096
 
 DROPPED = "dropped.parquet"
 _PATTERN = "documents-*.parquet"
-_COLUMNS: Columns = {
+DOCUMENT_COLUMNS: Columns = {
     "id": "text",
     "text": "text",
     "source": "text",
     "url": "text",
     "title": "text",
     "licence": "text",
+    "licence_from": "text",
+    "fetched_at": "text",
     "sha256": "text",
     "replaced": "integer",
     "split": "text",
 }
+_OPTIONAL_COLUMNS = frozenset({"licence_from", "fetched_at", "split"})
 _DROPPED_COLUMNS: Columns = {
     "id": "text",
     "url": "text",
@@ -60,6 +64,10 @@ class Document:
         Which source it came from, its address within it, and its title ("" if it has none).
     licence : str
         SPDX identifier.
+    licence_from : str
+        How the licence was found ("settings", "SPDX tag", "LICENSE file", ...), or "".
+    fetched_at : str
+        When it was fetched (ISO 8601, UTC), or "" for what lay on this machine.
     sha256 : str
         Hash of the raw bytes, before any extraction.
     replaced : int
@@ -76,6 +84,8 @@ class Document:
     licence: str
     sha256: str
     replaced: int = 0
+    licence_from: str = ""
+    fetched_at: str = ""
     split: Split | None = None
 
 
@@ -98,6 +108,8 @@ def new_document(
     licence: str,
     raw: bytes | None = None,
     replaced: int = 0,
+    licence_from: str = "",
+    fetched_at: str = "",
 ) -> Document:
     """Make a document with its id and hash; lone surrogates become U+FFFD and are counted.
 
@@ -121,6 +133,8 @@ def new_document(
         licence=licence,
         sha256=digest,
         replaced=replaced + lone,
+        licence_from=licence_from,
+        fetched_at=fetched_at,
     )
 
 
@@ -136,26 +150,33 @@ class CorpusWriter:
         Where to write.
     file_bytes, group_bytes : int
         Text in a file and in a row group, in UTF-8 bytes.
+    first_file : int
+        Number of the first file; those before it stay.
     """
 
-    def __init__(self, folder: Path, file_bytes: int = FILE_BYTES, group_bytes: int = GROUP_BYTES):
+    def __init__(
+        self,
+        folder: Path,
+        file_bytes: int = FILE_BYTES,
+        group_bytes: int = GROUP_BYTES,
+        first_file: int = 0,
+    ):
         self._folder = folder
         self._file_bytes = file_bytes
         self._group_bytes = group_bytes
         self._group: list[dict[str, Any]] = []
         self._in_group = 0
         self._in_file = 0
-        self._files = 0
+        self._first_file = first_file
         self._open = ExitStack()
         self._table: TableWriter | None = None
+        self.files = first_file
         self.documents = 0
         self.characters = 0
         self.bytes = 0
 
     def __enter__(self) -> CorpusWriter:
-        for pattern in (_PATTERN, _PATTERN + PARTIAL_SUFFIX):
-            for path in self._folder.glob(pattern):
-                path.unlink()
+        clear_corpus(self._folder, self._first_file)
         return self
 
     def write(self, document: Document) -> int:
@@ -194,13 +215,13 @@ class CorpusWriter:
     ) -> None:
         if error is not None:
             self._open.__exit__(kind, error, trace)
-        elif self._group or self._table is not None or self._files == 0:
+        elif self._group or self._table is not None or self.files == 0:
             self._finish_file()
 
     def _write_group(self) -> None:
         if self._table is None:
-            path = self._folder / f"documents-{self._files:05d}.parquet"
-            self._table = self._open.enter_context(TableWriter(path, _COLUMNS))
+            path = self._folder / corpus_file(self.files)
+            self._table = self._open.enter_context(TableWriter(path, DOCUMENT_COLUMNS))
         self._table.write(self._group)
         self._group = []
         self._in_group = 0
@@ -211,7 +232,20 @@ class CorpusWriter:
         self._open = ExitStack()
         self._table = None
         self._in_file = 0
-        self._files += 1
+        self.files += 1
+
+
+def corpus_file(number: int) -> str:
+    """Name of a file of a corpus."""
+    return f"documents-{number:05d}.parquet"
+
+
+def clear_corpus(folder: Path, first_file: int = 0) -> None:
+    """Remove the documents that a cut-off writer left, from the file of that number on."""
+    for pattern in (_PATTERN, _PATTERN + PARTIAL_SUFFIX):
+        for path in folder.glob(pattern):
+            if path.name >= corpus_file(first_file):
+                path.unlink()
 
 
 def read_documents(folder: Path, split: Split | None = None) -> Iterator[Document]:
@@ -232,8 +266,8 @@ def read_documents(folder: Path, split: Split | None = None) -> Iterator[Documen
     InputError
         If there is no Parquet file, or one is damaged or has no text.
     """
-    for path in _parquet_files(folder):
-        for number, row in enumerate(read_rows(path, _COLUMNS, required="text")):
+    for path in parquet_files(folder):
+        for number, row in enumerate(read_rows(path, DOCUMENT_COLUMNS, required="text")):
             if split is None or row.get("split") == split:
                 yield _document(row, path, number)
 
@@ -247,9 +281,9 @@ def read_texts(folder: Path, split: Split | None = None) -> Iterator[str]:
 def write_dropped(path: Path, documents: Iterable[DroppedDocument]) -> None:
     """Write the list of documents that were left out."""
     with TableWriter(path, _DROPPED_COLUMNS) as table:
-        rows = [asdict(document) for document in documents]
-        for start in range(0, len(rows), GROUP_ROWS):
-            table.write(rows[start : start + GROUP_ROWS])
+        remaining = iter(documents)
+        while rows := [asdict(document) for document in itertools.islice(remaining, GROUP_ROWS)]:
+            table.write(rows)
 
 
 def read_dropped(path: Path) -> Iterator[DroppedDocument]:
@@ -278,8 +312,8 @@ def _document(row: Mapping[str, Any], path: Path, number: int) -> Document:
         raise InputError(
             f"'split' is '{split}'", where=where, fix="use 'train' or 'validation', or no split"
         )
-    known = {name: row[name] for name in _COLUMNS if row.get(name) is not None}
-    if not known.keys() >= _COLUMNS.keys() - {"split"}:
+    known = {name: row[name] for name in DOCUMENT_COLUMNS if row.get(name) is not None}
+    if not known.keys() >= DOCUMENT_COLUMNS.keys() - _OPTIONAL_COLUMNS:
         filled = new_document(
             text,
             source=str(row.get("source") or "import"),
@@ -291,7 +325,14 @@ def _document(row: Mapping[str, Any], path: Path, number: int) -> Document:
     return Document(**known)
 
 
-def _parquet_files(folder: Path) -> list[Path]:
+def parquet_files(folder: Path) -> list[Path]:
+    """The files of a corpus in order, ours or another tool's.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
     paths = sorted(folder.glob(_PATTERN))
     if not paths:
         paths = sorted(path for path in folder.glob("*.parquet") if path.name != DROPPED)

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from modelwright.data.decoding import replace_surrogates
+
 PLACES_SHOWN = 3
+PLACES_KEPT = 10_000
+"""Of each reason; a broken archive can name millions."""
 
 
 class Drops:
@@ -20,11 +24,17 @@ class Drops:
     def __init__(self, note: Callable[[str], None]):
         self._note = note
         self._counts: Counter[str] = Counter()
+        self.places: list[tuple[str, str]] = []
+        """Reason and place of what was left out, the first 10,000 of each reason."""
 
     def add(self, reason: str, place: str | None = None) -> None:
-        """Count one thing left out; if ``place`` is given, the first three are shown."""
+        """Count one thing left out; if ``place`` is given, it is kept, and the first are shown."""
         self._counts[reason] += 1
-        if place is not None and self._counts[reason] <= PLACES_SHOWN:
+        if place is None:
+            return
+        if self._counts[reason] <= PLACES_KEPT:
+            self.places.append((reason, replace_surrogates(place)[0]))
+        if self._counts[reason] <= PLACES_SHOWN:
             self._note(f"dropped: {reason}: {place}")
 
     @property

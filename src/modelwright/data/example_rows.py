@@ -13,7 +13,7 @@ from modelwright.data.decoding import decode, replace_surrogates
 from modelwright.data.drops import Drops
 from modelwright.data.folder import find_files, fingerprint_files
 from modelwright.data.jsonl import TOO_LARGE, read_lines
-from modelwright.data.settings import JsonlExamples
+from modelwright.data.sources.settings import JsonlExamples
 
 TRAIN, HELD_OUT = "train.jsonl", "heldout.jsonl"
 """The files of an examples artifact."""

@@ -18,13 +18,9 @@ from modelwright.data.questions import (
     training_conversations,
     training_questions,
 )
-from modelwright.data.settings import (
-    PYTHON_DOCS,
-    ExamplesSettings,
-    JsonlExamples,
-    PythonDocsSource,
-)
+from modelwright.data.settings import ExamplesSettings
 from modelwright.data.sources.python_docs import LICENCE, PythonDocsReader
+from modelwright.data.sources.settings import PYTHON_DOCS, JsonlExamples, PythonDocsSource
 from modelwright.data.split import hold_out
 
 Example = tuple[bool, Row]

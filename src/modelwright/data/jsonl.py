@@ -15,6 +15,7 @@ MAX_BYTES = 64 * 2**20
 
 TOO_LARGE = f"larger than {MAX_BYTES // 2**20} MiB"
 _SKIP_BYTES = 2**20
+_UTF8_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -34,27 +35,32 @@ class Line:
 
 
 def read_lines(path: Path, max_bytes: int = MAX_BYTES) -> Iterator[Line]:
-    """Yield the lines of a file that are not blank; a longer line than ``max_bytes`` is skipped.
+    """Yield the lines of a file that are not blank; see :func:`lines_of`."""
+    with open(path, "rb") as file:
+        yield from lines_of(file, max_bytes)
 
-    A mark of UTF-8 at the start is taken off; a file in UTF-16 is read if it is not larger than
+
+def lines_of(file: io.BufferedReader, max_bytes: int = MAX_BYTES) -> Iterator[Line]:
+    """Yield the lines of a stream that are not blank; a longer line than ``max_bytes`` is skipped.
+
+    A mark of UTF-8 at the start is taken off; what is in UTF-16 is read if it is not larger than
     ``max_bytes`` as a whole.
     """
-    with open(path, "rb") as file:
-        head = file.read(4)
-        file.seek(0)
-        if not has_wide_mark(head):
-            file.seek(3 if head.startswith(b"\xef\xbb\xbf") else 0)
-            yield from _lines_of(file, max_bytes)
-            return
-        raw = file.read(max_bytes + 1)
+    head = file.peek(4)[:4]
+    if not has_wide_mark(head):
+        if head.startswith(_UTF8_MARK):
+            file.read(len(_UTF8_MARK))
+        yield from _split(file, max_bytes)
+        return
+    raw = file.read(max_bytes + 1)
     if len(raw) > max_bytes:
         yield Line(1, None)
         return
     text, _ = decode(raw)
-    yield from _lines_of(io.BytesIO(text.encode("utf-8", errors="replace")), max_bytes)
+    yield from _split(io.BytesIO(text.encode("utf-8", errors="replace")), max_bytes)
 
 
-def _lines_of(file: BinaryIO, max_bytes: int) -> Iterator[Line]:
+def _split(file: BinaryIO, max_bytes: int) -> Iterator[Line]:
     number = 0
     while raw := file.readline(max_bytes + 1):
         number += 1

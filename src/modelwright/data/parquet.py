@@ -5,22 +5,30 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from modelwright.core.errors import InputError
 from modelwright.core.files import atomic_open
 
-ColumnType = Literal["text", "integer"]
+ColumnType = Literal["text", "integer", "number", "bytes"]
 Columns = Mapping[str, ColumnType]
 """Names and types of a table's columns; any value may be missing (None)."""
 
 ROWS_AT_ONCE = 256
-_TYPES = {"text": pa.string(), "integer": pa.int64()}
+FRAME_ROWS = 1024
+_TYPES = {
+    "text": pa.string(),
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "bytes": pa.binary(),
+}
 
 
 class TableWriter:
@@ -53,6 +61,11 @@ class TableWriter:
         ]
         self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
 
+    def write_frame(self, frame: pl.DataFrame) -> None:
+        """Write a frame that has all the columns as one row group, also if it has no row."""
+        table = frame.select(self._names).to_arrow().cast(self._schema)
+        self._writer.write_table(table, row_group_size=max(1, frame.height))
+
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -67,6 +80,80 @@ class TableWriter:
         with contextlib.suppress(OSError):
             self._writer.close()
         self._stack.__exit__(kind, error, trace)
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """A part of a Parquet file that is read at once.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    number : int
+        Its place in the file.
+    rows : int
+        How many it has.
+    size : int
+        Bytes of all its columns before compression.
+    """
+
+    path: Path
+    number: int
+    rows: int
+    size: int
+
+
+def row_groups(path: Path) -> list[RowGroup]:
+    """The row groups of a file.
+
+    Raises
+    ------
+    InputError
+        If the file is not Parquet.
+    """
+    with _explained(path), pq.ParquetFile(path) as file:
+        metadata = file.metadata
+        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+        return [
+            RowGroup(path, number, group.num_rows, group.total_byte_size)
+            for number, group in enumerate(groups)
+        ]
+
+
+def columns_of_file(path: Path) -> Columns:
+    """Names and types of a file's columns, those of types that we do not write left out.
+
+    Raises
+    ------
+    InputError
+        If the file is not Parquet.
+    """
+    with _explained(path):
+        schema = pq.read_schema(path)
+    kinds = {field.name: _kind_of(field.type) for field in schema}
+    return {name: kind for name, kind in kinds.items() if kind is not None}
+
+
+def read_frames(
+    group: RowGroup, columns: Columns, rows_at_once: int = FRAME_ROWS
+) -> Iterator[pl.DataFrame]:
+    """Yield the rows of a row group as frames; columns that the file lacks are left out.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, or a column has another type.
+    """
+    with _explained(group.path), pq.ParquetFile(group.path) as file:
+        schema = file.schema_arrow
+        names = [name for name in columns if name in schema.names]
+        for name in names:
+            _check_type(group.path, name, columns[name], schema.field(name).type)
+        for batch in file.iter_batches(rows_at_once, row_groups=[group.number], columns=names):
+            frame = pl.from_arrow(batch)
+            assert isinstance(frame, pl.DataFrame)  # of a batch of records, never a series
+            yield frame
 
 
 def read_rows(path: Path, columns: Columns, required: str) -> Iterator[dict[str, Any]]:
@@ -88,29 +175,36 @@ def read_rows(path: Path, columns: Columns, required: str) -> Iterator[dict[str,
         another type.
     """
     with ExitStack() as stack:
-        try:
-            file = stack.enter_context(pq.ParquetFile(path))
-            schema = file.schema_arrow
-            if required not in schema.names:
-                raise InputError(
-                    f"there is no column '{required}', but {', '.join(schema.names) or 'none'}",
-                    where=path,
-                    fix=f"rename the column that holds it to '{required}'",
-                )
-            names = [name for name in columns if name in schema.names]
-            for name in names:
-                _check_type(path, name, columns[name], schema.field(name).type)
-            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=names):
-                values = [batch.column(name).to_pylist() for name in names]
-                for row in zip(*values, strict=True):
-                    yield dict(zip(names, row, strict=True))
-        except (pa.ArrowException, UnicodeDecodeError) as error:
-            raise _damaged(path, error) from None
-        except OSError as error:
-            # PyArrow raises OSError without a number when the content is at fault.
-            if error.errno is not None:
-                raise
-            raise _damaged(path, error) from None
+        stack.enter_context(_explained(path))
+        file = stack.enter_context(pq.ParquetFile(path))
+        schema = file.schema_arrow
+        if required not in schema.names:
+            raise InputError(
+                f"there is no column '{required}', but {', '.join(schema.names) or 'none'}",
+                where=path,
+                fix=f"rename the column that holds it to '{required}'",
+            )
+        names = [name for name in columns if name in schema.names]
+        for name in names:
+            _check_type(path, name, columns[name], schema.field(name).type)
+        for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=names):
+            values = [batch.column(name).to_pylist() for name in names]
+            for row in zip(*values, strict=True):
+                yield dict(zip(names, row, strict=True))
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what PyArrow says of a damaged file into an error that names it."""
+    try:
+        yield
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise _damaged(path, error) from None
+    except OSError as error:
+        # PyArrow raises OSError without a number when the content is at fault.
+        if error.errno is not None:
+            raise
+        raise _damaged(path, error) from None
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
@@ -123,10 +217,21 @@ def _damaged(path: Path, error: Exception) -> InputError:
 
 
 def _check_type(path: Path, name: str, wanted: ColumnType, found: pa.DataType) -> None:
-    text = pa.types.is_string(found) or pa.types.is_large_string(found)
-    if not (text if wanted == "text" else pa.types.is_integer(found)):
+    if _kind_of(found) != wanted:
         raise InputError(
             f"column '{name}' holds {found}, and {wanted} is needed",
             where=path,
             fix=f"write '{name}' as a column of {wanted}",
         )
+
+
+def _kind_of(found: pa.DataType) -> ColumnType | None:
+    if pa.types.is_string(found) or pa.types.is_large_string(found):
+        return "text"
+    if pa.types.is_integer(found):
+        return "integer"
+    if pa.types.is_floating(found):
+        return "number"
+    if pa.types.is_binary(found) or pa.types.is_large_binary(found):
+        return "bytes"
+    return None

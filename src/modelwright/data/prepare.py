@@ -1,207 +1,260 @@
-"""The prepare stage: drop what cannot be used, split off validation text."""
+"""The prepare stage: thresholds, duplicates, personal data, mixture, and the validation split.
+
+It reads an annotated corpus twice: first its scores, to decide; then its texts, to write.
+"""
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
+import polars as pl
 
 from modelwright.core.artifact import Artifact
 from modelwright.core.errors import InputError
+from modelwright.core.files import sha256_file
 from modelwright.core.job import Job, Outcome
-from modelwright.core.progress import Progress
-from modelwright.data.corpus import (
-    DROPPED,
-    CorpusWriter,
-    Document,
-    DroppedDocument,
-    read_documents,
-    write_dropped,
-)
+from modelwright.data.annotation.identity import CONTENT
+from modelwright.data.annotation.merge import CLUSTER
+from modelwright.data.corpus import DOCUMENT_COLUMNS, DROPPED, DroppedDocument, write_dropped
 from modelwright.data.drops import in_words
+from modelwright.data.executors import Execution, cores, map_ordered
+from modelwright.data.frames import FrameWriter, corpus_columns, corpus_groups
+from modelwright.data.mixture import copies, repeats
+from modelwright.data.parquet import Columns, RowGroup, columns_of_file, read_frames
+from modelwright.data.personal_data.kinds import KINDS
+from modelwright.data.preparation.decisions import Decisions, decide
+from modelwright.data.preparation.reasons import OptOut, Reasons, read_opt_out
+from modelwright.data.preparation.redaction import RedactionTask, Redactor
+from modelwright.data.preparation.tail import TAIL_SUFFIX, cut_tail
 from modelwright.data.settings import PrepareSettings
-from modelwright.data.split import hold_out
+from modelwright.data.split import hold_out_at, position
 
-DUPLICATE = "duplicate"
 FEW_DOCUMENTS = 5
 """With fewer documents than this, texts are cut instead of being held out whole."""
 
-TAIL_SUFFIX = "-tail"
-"""Added to the id of a document for the part of its text that is held out."""
+COPY_SUFFIX = "-copy"
+"""Added with a number to the id of a document that the mixture repeats."""
 
+NOT_MIXED_IN = "left out by the mixture"
+REDACTED = "redacted"
 
-@dataclass
-class Review:
-    """What was decided about the documents of a corpus.
-
-    Attributes
-    ----------
-    keys : list of str or None
-        For each document in order the hash of its text, or None if it is dropped.
-    dropped : list of DroppedDocument
-        Those that are dropped, and why.
-    """
-
-    keys: list[str | None] = field(default_factory=list)
-    dropped: list[DroppedDocument] = field(default_factory=list)
-
-    @property
-    def kept(self) -> list[str]:
-        """Hashes of the texts that are kept, in order."""
-        return [key for key in self.keys if key is not None]
-
-    @property
-    def reasons(self) -> dict[str, int]:
-        """How many were dropped, by reason."""
-        return dict(sorted(Counter(document.reason for document in self.dropped).items()))
+GROUPS_A_WORKER = 4
+"""With fewer row groups for each, starting processes costs more than they save."""
 
 
 def prepare(job: Job[PrepareSettings]) -> Outcome:
-    """Drop duplicates and unusable documents, and mark each document as train or validation.
+    """Keep what the settings allow, one of each cluster, and mark it as train or validation.
 
     Raises
     ------
     InputError
-        If nothing is left, or too little to hold anything out.
+        If nothing is left, or too little to hold anything out, or the corpus is not annotated.
+    UsageError
+        If a score is asked for that the corpus does not have.
     """
-    corpus = job.input("corpus")
-    review = _review(corpus, job.settings, job.progress)
-    if not review.kept:
-        raise _nothing_left(corpus.path, review)
-    sizes = {"train": 0, "validation": 0}
-    numbers = {"train": 0, "validation": 0}
+    corpus, settings = job.input("corpus"), job.settings
+    names = _annotated_columns(corpus)
+    opt_out = read_opt_out(Path(settings.opt_out)) if settings.opt_out else OptOut()
+    reasons = Reasons(settings, frozenset(names), opt_out)
+    groups = corpus_groups(corpus.path)
+    keep_near = settings.near_duplicates == "keep"
+    decisions = decide(groups, reasons, settings.seed, keep_near, job.progress)
+    if not len(decisions.kept):
+        raise _nothing_left(corpus.path, decisions)
+    plan = _Plan.of(decisions, settings)
+    columns: Columns = {**DOCUMENT_COLUMNS, **columns_of_file(groups[0].path)}
+    workers = min(settings.workers or cores(), max(1, len(groups) // GROUPS_A_WORKER))
+    redactor = Redactor(columns, _replaced_kinds(reasons))
+    execution = Execution(workers, settings.place)
+    redacted = Counter[str]()
     with (
-        CorpusWriter(job.folder) as writer,
-        job.progress.task("write documents", len(review.kept), "documents") as task,
+        FrameWriter(job.folder, columns) as writer,
+        job.progress.task("write documents", len(decisions.kept), "documents") as task,
     ):
-        for document in _split(corpus.path, review, job.settings):
-            split = document.split or "train"
-            sizes[split] += writer.write(document)
-            numbers[split] += 1
-            task.update(writer.documents)
-    if not numbers["validation"]:
+        done = 0
+        for frames, counts in map_ordered(redactor, plan.tasks(groups), execution):
+            redacted.update(counts)
+            for frame in frames:
+                plan.write(frame, slice(done, done + frame.height), writer)
+                done += frame.height
+                task.update(done)
+    if not plan.documents["validation"]:
         raise InputError(
             "too little text to hold any out for validation",
             where=corpus.path,
             fix="collect more text",
         )
-    write_dropped(job.folder / DROPPED, review.dropped)
+    write_dropped(job.folder / DROPPED, _dropped(groups, decisions))
+    dropped = Counter(plan.left_out)
+    dropped.update(_counted(decisions))
     return Outcome(
         counts={
-            "documents_in": len(review.keys),
+            "documents_in": len(decisions.reasons),
             "documents_out": writer.documents,
-            "documents_train": numbers["train"],
-            "documents_validation": numbers["validation"],
+            "documents_train": plan.documents["train"],
+            "documents_validation": plan.documents["validation"],
             "characters": writer.characters,
-            "bytes_train": sizes["train"],
-            "bytes_validation": sizes["validation"],
+            "bytes_train": plan.bytes["train"],
+            "bytes_validation": plan.bytes["validation"],
+            **{f"{REDACTED}_{kind}": count for kind, count in sorted(redacted.items())},
         },
-        dropped=review.reasons,
+        dropped=dict(sorted(dropped.items())),
     )
 
 
-def text_key(text: str) -> str:
-    """Hash of a text in which all white space counts alike; equal for exact duplicates."""
-    return hashlib.sha256(" ".join(text.split()).encode()).hexdigest()[:32]
+def fingerprint(settings: PrepareSettings) -> str:
+    """Hash of the opt-out list, which lies outside the workspace.
 
-
-def cut_tail(text: str, fraction: float) -> tuple[str, str] | None:
-    """Cut the last ``fraction`` off a text, at a line end or else a space that is near enough.
-
-    Near enough is what changes the size of the tail by half at most.
-
-    Returns
-    -------
-    tuple of (str, str) or None
-        Both parts, neither of them blank; together they are the text. None if it is too short.
+    Raises
+    ------
+    InputError
+        If it is not there.
     """
-    start = len(text) - len(text.lstrip())
-    end = len(text.rstrip())
-    if end - start < 2:
-        return None
-    target = start + max(1, min(end - start - 1, round((end - start) * (1 - fraction))))
-    room = (end - target) // 2
-    for mark in ("\n", " "):
-        before = text.rfind(mark, max(start + 1, target - room), target) + 1
-        after = text.find(mark, target, min(end, target + room)) + 1
-        if before and (not after or target - before <= after - target):
-            return text[:before], text[before:]
-        if after:
-            return text[:after], text[after:]
-    return text[:target], text[target:]
+    if settings.opt_out is None:
+        return ""
+    path = Path(settings.opt_out)
+    if not path.is_file():
+        raise InputError("no opt-out list here", where=path, fix="correct 'prepare: opt_out'")
+    return sha256_file(path)
 
 
-def _review(corpus: Artifact, settings: PrepareSettings, progress: Progress) -> Review:
-    review = Review()
-    first_with: dict[str, str] = {}
-    total = corpus.manifest.counts.get("documents")
-    with progress.task("check documents", total, "documents") as task:
-        for document in read_documents(corpus.path):
-            key = text_key(document.text)
-            reason = _fault(document, settings)
-            if reason is None and key in first_with:
-                reason = DUPLICATE
-            if reason is None:
-                first_with[key] = document.id
-            else:
-                original = first_with.get(key) if reason == DUPLICATE else None
-                review.dropped.append(DroppedDocument(document.id, document.url, reason, original))
-            review.keys.append(key if reason is None else None)
-            task.update(len(review.keys), dropped=f"{len(review.dropped):,}")
-    return review
+@dataclass
+class _Plan:
+    """How the kept documents are written: which are held out, and how often each source is used.
+
+    ``documents`` and ``bytes`` count by split what :meth:`write` wrote.
+    """
+
+    settings: PrepareSettings
+    decisions: Decisions
+    held_out: list[bool]
+    cut: bool
+    times: dict[str, float]
+    documents: Counter[str] = field(default_factory=Counter)
+    bytes: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, decisions: Decisions, settings: PrepareSettings) -> _Plan:
+        fraction = settings.validation_fraction
+        held_out = hold_out_at(decisions.positions.tolist(), fraction)
+        alone = decisions.positions < fraction  # what falls there by itself
+        few = len(held_out) < FEW_DOCUMENTS and (all(alone) or not any(alone))
+        cut = few or len(held_out) == 1
+        times = dict[str, float]()
+        if settings.mixes:
+            train = pl.DataFrame({"source": decisions.sources, "size": decisions.sizes}).filter(
+                ~pl.Series(held_out)
+            )
+            sizes = train.group_by(pl.col("source").cast(pl.String)).agg(pl.col("size").sum())
+            by_source = dict(sorted(zip(sizes["source"], sizes["size"], strict=True)))
+            times = repeats(by_source, settings.mixture, settings.temperature, settings.max_repeats)
+        return cls(settings, decisions, held_out, cut, times)
+
+    def tasks(self, groups: Sequence[RowGroup]) -> list[RedactionTask]:
+        """The kept rows of each row group."""
+        kept, start, tasks = self.decisions.kept, 0, list[RedactionTask]()
+        for group in groups:
+            first, last = np.searchsorted(kept, (start, start + group.rows))
+            tasks.append(RedactionTask(group, tuple((kept[first:last] - start).tolist())))
+            start += group.rows
+        return tasks
+
+    def write(self, frame: pl.DataFrame, rows: slice, writer: FrameWriter) -> None:
+        """Write documents, of the kept ones those of ``rows``."""
+        if self.cut:
+            self._write(_cut(frame, self.settings.validation_fraction), writer)
+            return
+        out = pl.Series(self.held_out[rows], dtype=pl.Boolean)
+        splits = pl.when(out).then(pl.lit("validation")).otherwise(pl.lit("train"))
+        frame = frame.with_columns(splits.alias("split"))
+        self._write(self._mixed(frame) if self.times else frame, writer)
+
+    def _write(self, frame: pl.DataFrame, writer: FrameWriter) -> None:
+        writer.write(frame)
+        sizes = frame["text"].str.len_bytes()
+        for split in ("train", "validation"):
+            mask = frame["split"] == split
+            self.documents[split] += int(mask.sum())
+            self.bytes[split] += int(sizes.filter(mask).sum())
+
+    def _mixed(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Each training document as often as the mixture says."""
+        numbers = [
+            1
+            if split == "validation"
+            else copies(self.times[source], position(self.settings.seed + 1, content))
+            for source, content, split in frame.select("source", CONTENT, "split").iter_rows()
+        ]
+        self.left_out[NOT_MIXED_IN] += numbers.count(0)
+        rows = [row for row, number in enumerate(numbers) for _ in range(number)]
+        suffixes = [
+            f"{COPY_SUFFIX}{copy}" if copy > 1 else ""
+            for number in numbers
+            for copy in range(1, number + 1)
+        ]
+        return frame[rows].with_columns(pl.col("id") + pl.Series(suffixes, dtype=pl.String))
 
 
-def _fault(document: Document, settings: PrepareSettings) -> str | None:
-    length = len(document.text.strip())
-    if length < settings.min_characters:
-        return f"shorter than {settings.min_characters:,} characters"
-    if length > settings.max_characters:
-        return f"longer than {settings.max_characters:,} characters"
-    if document.replaced > settings.max_replacement_ratio * len(document.text):
-        return f"more than {settings.max_replacement_ratio:.2%} unreadable characters"
-    return None
-
-
-def _split(folder: Path, review: Review, settings: PrepareSettings) -> Iterator[Document]:
-    kept = review.kept
-    held_out = hold_out(kept, settings.seed, settings.validation_fraction)
-    cut = len(kept) == 1 or (len(kept) < FEW_DOCUMENTS and _is_forced(kept, settings))
-    decisions = iter(held_out)
-    for document, key in zip(read_documents(folder), review.keys, strict=True):
-        if key is None:
+def _cut(frame: pl.DataFrame, fraction: float) -> pl.DataFrame:
+    """Hold out the end of every text instead of whole documents."""
+    rows = []
+    for row in frame.iter_rows(named=True):
+        parts = cut_tail(row["text"], fraction)
+        if parts is None:
+            rows.append({**row, "split": "train"})
             continue
-        is_held_out = next(decisions)
-        if cut:
-            yield from _cut(document, settings.validation_fraction)
-        else:
-            yield replace(document, split="validation" if is_held_out else "train")
+        head, tail = parts
+        rows.append({**row, "text": head, "split": "train"})
+        identity = row["id"] + TAIL_SUFFIX
+        rows.append({**row, "id": identity, "text": tail, "split": "validation"})
+    return pl.DataFrame(rows, schema=frame.schema | {"split": pl.String})
 
 
-def _is_forced(keys: list[str], settings: PrepareSettings) -> bool:
-    """Whether the hashes alone would leave one side empty."""
-    alone = [hold_out([key], settings.seed, settings.validation_fraction)[0] for key in keys]
-    return all(alone) or not any(alone)
-
-
-def _cut(document: Document, fraction: float) -> Iterator[Document]:
-    parts = cut_tail(document.text, fraction)
-    if parts is None:
-        yield replace(document, split="train")
-        return
-    head, tail = parts
-    yield replace(document, text=head, split="train")
-    yield replace(document, id=document.id + TAIL_SUFFIX, text=tail, split="validation")
-
-
-def _nothing_left(folder: Path, review: Review) -> InputError:
-    if not review.keys:
-        return InputError(
-            "there is no document in this corpus", where=folder, fix="collect some text first"
+def _annotated_columns(corpus: Artifact) -> list[str]:
+    names = corpus_columns(corpus.path)
+    if CONTENT not in names or CLUSTER not in names:
+        raise InputError(
+            "this corpus is not annotated: it has no scores",
+            where=corpus.path,
+            fix="run 'modelwright annotate --corpus FOLDER --out SCORED' and give its result",
         )
+    return names
+
+
+def _replaced_kinds(reasons: Reasons) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (kind.name, kind.column) for kind in KINDS if reasons.treatment(kind.group) == "replace"
+    )
+
+
+def _counted(decisions: Decisions) -> dict[str, int]:
+    counts = decisions.reasons.drop_nulls().cast(pl.String).value_counts()
+    return dict(zip(counts["reason"], counts["count"], strict=True))
+
+
+def _dropped(groups: Sequence[RowGroup], decisions: Decisions) -> Iterator[DroppedDocument]:
+    columns: Columns = {"id": "text", "url": "text"}
+    reasons, row = decisions.reasons.cast(pl.String), 0
+    for group in groups:
+        for frame in read_frames(group, columns):
+            why = reasons.slice(row, frame.height)
+            left_out = frame.with_columns(why, row=pl.int_range(row, row + frame.height))
+            for identity, url, reason, number in left_out.filter(
+                pl.col("reason").is_not_null()
+            ).iter_rows():
+                twin = decisions.duplicate_of.get(number)
+                yield DroppedDocument(identity, url, reason, twin)
+            row += frame.height
+
+
+def _nothing_left(folder: Path, decisions: Decisions) -> InputError:
     return InputError(
-        f"nothing is left of {len(review.keys):,} documents: {in_words(review.reasons)}",
+        f"nothing is left of {len(decisions.reasons):,} documents: {in_words(_counted(decisions))}",
         where=folder,
         fix="collect more text, or change the limits under 'prepare' in the recipe",
     )

@@ -28,7 +28,11 @@ def hold_out(keys: Sequence[str], seed: int, fraction: float) -> list[bool]:
     fraction : float
         Share to hold out, in (0, 1); 0 holds out nothing.
     """
-    positions = [position(seed, key) for key in keys]
+    return hold_out_at([position(seed, key) for key in keys], fraction)
+
+
+def hold_out_at(positions: Sequence[float], fraction: float) -> list[bool]:
+    """The same as :func:`hold_out`, for positions that were worked out before."""
     held_out = [place < fraction for place in positions]
     if fraction > 0 and len(set(positions)) > 1:
         if not any(held_out):

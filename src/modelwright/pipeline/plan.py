@@ -29,6 +29,8 @@ class PlannedStage:
         Why it is fresh or stale, in words.
     parts : dict
         All that decides its result; empty while an input is still to be made.
+    previous : Artifact or None
+        What the same version of the stage made last, of other inputs or with other settings.
     """
 
     stage: Stage
@@ -36,6 +38,7 @@ class PlannedStage:
     artifact: Artifact | None
     reason: str
     parts: Mapping[str, Any] = field(default_factory=dict)
+    previous: Artifact | None = None
 
 
 def make_plan(
@@ -86,7 +89,11 @@ def look_up(
         if artifact.manifest.key == key:
             return PlannedStage(stage, settings, artifact, "up to date", parts)
     reason = explain(earlier[-1].manifest.key_parts, parts) if earlier else "not made yet"
-    return PlannedStage(stage, settings, None, reason, parts)
+    same_version = [
+        one for one in earlier if one.manifest.key_parts.get("version") == stage.version
+    ]
+    previous = same_version[-1] if same_version else None
+    return PlannedStage(stage, settings, None, reason, parts, previous)
 
 
 def key_parts(stage: Stage, settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
@@ -94,7 +101,7 @@ def key_parts(stage: Stage, settings: Settings, inputs: Mapping[str, Artifact]) 
     return {
         "stage": stage.name,
         "version": stage.version,
-        "settings": settings.model_dump(),
+        "settings": settings.decisive(),
         "inputs": {role: artifact.manifest.digest for role, artifact in sorted(inputs.items())},
         # Equal content under another licence is another artifact: a model must answer for it.
         "licences": sorted({one for made in inputs.values() for one in made.manifest.licences}),

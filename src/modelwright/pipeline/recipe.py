@@ -9,7 +9,12 @@ import yaml
 from pydantic import Field
 
 from modelwright.core.settings import Settings, load_yaml, parse_settings
-from modelwright.data.settings import CollectSettings, ExamplesSettings, PrepareSettings
+from modelwright.data.settings import (
+    AnnotateSettings,
+    CollectSettings,
+    ExamplesSettings,
+    PrepareSettings,
+)
 from modelwright.evaluation.settings import EvaluateSettings
 from modelwright.tokens.settings import ShardsSettings, TokenizerSettings
 from modelwright.training.settings import BudgetText, FinetuneSettings, PretrainSettings
@@ -27,6 +32,7 @@ class Recipe(Settings):
         None, description="database URL; by default a SQLite file in the workspace"
     )
     collect: CollectSettings
+    annotate: AnnotateSettings = AnnotateSettings()
     prepare: PrepareSettings = PrepareSettings()
     examples: ExamplesSettings = ExamplesSettings(sources=[])
     tokenizer: TokenizerSettings = TokenizerSettings()
@@ -60,6 +66,8 @@ def load_recipe(path: Path, overrides: dict[str, Any] | None = None) -> Recipe:
     return recipe.model_copy(
         update={
             "collect": recipe.collect.relative_to(folder),
+            "annotate": recipe.annotate.relative_to(folder),
+            "prepare": recipe.prepare.relative_to(folder),
             "examples": recipe.examples.relative_to(folder),
         }
     )

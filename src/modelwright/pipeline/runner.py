@@ -175,7 +175,7 @@ def _make(
         log_metrics(step, values)
         usage.save_now_and_then()
 
-    job = Job(settings, run.inputs, partial, progress, log, started)
+    job = Job(settings, run.inputs, partial, progress, log, started, run.planned.previous)
     try:
         outcome = load_function(stage)(job)
     except BaseException:

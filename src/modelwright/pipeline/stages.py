@@ -12,7 +12,12 @@ from typing import Any
 
 from modelwright.core.job import Job, Outcome
 from modelwright.core.settings import Settings
-from modelwright.data.settings import CollectSettings, ExamplesSettings, PrepareSettings
+from modelwright.data.settings import (
+    AnnotateSettings,
+    CollectSettings,
+    ExamplesSettings,
+    PrepareSettings,
+)
 from modelwright.evaluation.settings import EvaluateSettings
 from modelwright.pipeline.recipe import Recipe
 from modelwright.tokens.settings import ShardsSettings, TokenizerSettings
@@ -84,19 +89,33 @@ _DIAL = Input("dial", "dial", ("dial",), optional=True)
 STAGES = (
     Stage(
         "collect",
-        "Read documents from files, folders or the Python documentation",
+        "Read documents from files, the web, dumps, repositories, data sets",
         "corpus",
         CollectSettings,
         "modelwright.data.collect:collect",
+        version=2,
         fingerprint="modelwright.data.collect:fingerprint",
+        resumable=True,
+    ),
+    Stage(
+        "annotate",
+        "Score every document and find near-duplicates",
+        "corpus",
+        AnnotateSettings,
+        "modelwright.data.annotate:annotate",
+        inputs=(Input("corpus", "corpus", ("collect",)),),
+        fingerprint="modelwright.data.annotate:fingerprint",
+        resumable=True,
     ),
     Stage(
         "prepare",
-        "Drop duplicates and unusable documents, split off validation text",
+        "Drop duplicates and unusable documents, take personal data out, split",
         "corpus",
         PrepareSettings,
         "modelwright.data.prepare:prepare",
-        inputs=(Input("corpus", "corpus", ("collect",)),),
+        inputs=(Input("corpus", "corpus", ("annotate",)),),
+        version=2,
+        fingerprint="modelwright.data.prepare:fingerprint",
     ),
     Stage(
         "examples",

@@ -1,36 +1,39 @@
-"""Documents in files and folders: .txt, .md, .jsonl, .html."""
+"""Documents in files and folders, also compressed and in archives."""
 
 from __future__ import annotations
 
-import json
+import io
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from modelwright.core.errors import InputError
-from modelwright.core.progress import Progress
-from modelwright.data.corpus import Document, new_document
-from modelwright.data.decoding import decode, is_binary, is_garbage, one_line_end
+from modelwright.core.progress import Task
+from modelwright.data.corpus import Document
 from modelwright.data.drops import Drops, in_words
-from modelwright.data.folder import find_files, fingerprint_files, relative_name
-from modelwright.data.html import extract_page
-from modelwright.data.jsonl import MAX_BYTES, TOO_LARGE, Line, read_lines
-from modelwright.data.settings import FilesSource
+from modelwright.data.folder import (
+    find_files,
+    fingerprint_files,
+    open_file,
+    printable,
+    reason_of,
+    relative_name,
+)
+from modelwright.data.jsonl import MAX_BYTES
+from modelwright.data.licence_texts import MAX_TEXT, is_licence_file, licences_by_folder
+from modelwright.data.sources.archives import ARCHIVE_LIMITS, ArchiveLimits
+from modelwright.data.sources.contents import ContentSettings, Item, extract_in_order
+from modelwright.data.sources.file_types import COMPRESSIONS, CONTAINERS, FORMATS, file_type
+from modelwright.data.sources.plain_text import decode_text
+from modelwright.data.sources.reader import Reading
+from modelwright.data.sources.settings import FilesSource
+from modelwright.data.sources.streams import EXPANSION_LIMITS, ExpansionLimits
+from modelwright.data.sources.tables import Problem
+from modelwright.data.sources.unpacking import Choice, Place, Unpacker
 
-TEXT_TYPES = (".txt", ".md")
-PAGE_TYPES = (".html", ".htm")
-ROWS_TYPE = ".jsonl"
-TYPES = (*TEXT_TYPES, ROWS_TYPE, *PAGE_TYPES)
-
-BROKEN_JSON = "broken JSON"
-BINARY = "binary content"
-EMPTY = "no text in it"
-UNREADABLE = "no permission to read it"
-
-
-class BadRowError(ValueError):
-    """A line of a .jsonl file that holds no document; its text is the reason."""
+CHANGED = "changed while it was read"
+UPDATE_EVERY = 256
+"""Documents between two reports of progress."""
 
 
 class FilesReader:
@@ -39,31 +42,46 @@ class FilesReader:
     Parameters
     ----------
     settings : FilesSource
-        Where, and under which licence.
+        Where, which files, and under which licence.
+    expansion, archives : ExpansionLimits, ArchiveLimits
+        What compressed files and archives may become.
     """
 
-    def __init__(self, settings: FilesSource):
+    def __init__(
+        self,
+        settings: FilesSource,
+        expansion: ExpansionLimits = EXPANSION_LIMITS,
+        archives: ArchiveLimits = ARCHIVE_LIMITS,
+    ):
         self._root = Path(settings.path)
-        self._licence = settings.licence
+        self._choice = Choice(settings.include, settings.exclude, settings.code)
+        self._expansion = expansion
+        self._archives = archives
         self.name = f"files:{self._root.name}"
+        self._content = ContentSettings(
+            source=self.name,
+            text_field=settings.text_field,
+            licence=settings.licence,
+            extractor=settings.extractor,
+        )
 
-    def documents(self, progress: Progress, drops: Drops) -> Iterator[Document]:
-        """Yield the documents in the order of their relative paths.
+    def documents(self, reading: Reading) -> Iterator[Document]:
+        """Yield the documents in the order of their relative paths, in archives in their own.
 
         Raises
         ------
         InputError
             If there is nothing that can be used, or not one line of a .jsonl file.
         """
+        drops = reading.drops
         before = drops.counts
         paths = find_files(self._root, drops)
         found = 0
-        with progress.task(f"read {self._root.name}", len(paths), "files") as task:
-            for number, path in enumerate(paths, 1):
-                for document in self._documents_in(path, drops):
-                    found += 1
-                    yield document
-                task.update(number, documents=f"{found:,}")
+        with reading.progress.task(f"read {self._root.name}", len(paths), "files") as task:
+            items = self._items(paths, drops, task)
+            for document in extract_in_order(items, reading.sandbox, self._content, drops):
+                found += 1
+                yield document
         if not found:
             raise _nothing_usable(self._root, paths, drops.since(before))
 
@@ -72,120 +90,70 @@ class FilesReader:
         paths = find_files(self._root, Drops(lambda text: None))
         return fingerprint_files(paths, self._root)
 
-    def _documents_in(self, path: Path, drops: Drops) -> Iterator[Document]:
-        suffix = path.suffix.lower()
-        url = relative_name(path, self._root)
-        try:
-            if suffix == ROWS_TYPE:
-                yield from self._rows(path, url, drops)
-            elif suffix not in TYPES:
-                drops.add(f"unknown file type: {suffix or 'no extension'}")
-            else:
-                document = self._file(path, url, suffix, drops)
-                if document is not None:
-                    yield document
-        except PermissionError:
-            drops.add(UNREADABLE, url)
-
-    def _file(self, path: Path, url: str, suffix: str, drops: Drops) -> Document | None:
-        with open(path, "rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-        if len(raw) > MAX_BYTES:
-            drops.add(TOO_LARGE, url)
-            return None
-        if is_binary(raw):
-            drops.add(BINARY, url)
-            return None
-        if suffix in PAGE_TYPES:
-            page = extract_page(raw)
-            text, title, replaced = page.text, page.title or path.stem, page.replaced
-        else:
-            text, replaced = decode(raw)
-            title = (_heading(text) if suffix == ".md" else "") or path.stem
-        if not text.strip():
-            drops.add(EMPTY, url)
-        elif is_garbage(text, replaced):
-            drops.add(BINARY, url)
-        else:
-            return self._document(text, url, title, self._licence, raw, replaced)
-        return None
-
-    def _rows(self, path: Path, url: str, drops: Drops) -> Iterator[Document]:
-        good = 0
-        first_problem: tuple[int, str] | None = None
-        for line in read_lines(path):
+    def _items(self, paths: list[Path], drops: Drops, task: Task) -> Iterator[Item]:
+        unpacker = Unpacker(self._choice, self._content, self._archives, drops)
+        licences = self._licences(paths)
+        found = 0
+        for number, path in enumerate(paths):
             try:
-                document = self._row(line, url)
-            except BadRowError as error:
-                first_problem = first_problem or (line.number, str(error))
-                drops.add(str(error), f"{url}, line {line.number}")
-                continue
-            good += 1
-            yield document
-        if first_problem and not good:
-            number, problem = first_problem
-            raise InputError(
-                f"not one line of this file can be used; the first problem: {problem}",
-                where=f"{path}, line {number}",
-                fix="write one JSON object with a 'text' to a line, or take the file out",
-            )
-        if not first_problem and not good:
-            drops.add(EMPTY, url)
+                for item in self._items_in(path, licences, unpacker):
+                    if found % UPDATE_EVERY == 0:
+                        task.update(number, documents=f"{found:,}")
+                    found += 1
+                    yield item
+            except OSError as error:
+                drops.add(reason_of(error), self._name(path))
+        task.update(len(paths), documents=f"{found:,}")
 
-    def _row(self, line: Line, url: str) -> Document:
-        if line.raw is None:
-            raise BadRowError(TOO_LARGE)
-        source_text, replaced = decode(line.raw)
-        try:
-            row = json.loads(source_text)
-        except (ValueError, RecursionError):
-            raise BadRowError(BROKEN_JSON) from None
-        if not isinstance(row, dict):
-            raise BadRowError("not a JSON object")
-        text = _text_field(row, "text")
-        if text is None:
-            raise BadRowError("no field 'text'")
-        if not text.strip():
-            raise BadRowError("field 'text' is empty")
-        if is_garbage(text, replaced):
-            raise BadRowError(BINARY)
-        identity = _text_field(row, "id") or f"L{line.number}"
-        return self._document(
-            one_line_end(text),
-            _text_field(row, "url") or f"{url}#{identity}",
-            _text_field(row, "title") or "",
-            _text_field(row, "licence") or self._licence,
-            line.raw,
-            replaced,
-        )
+    def _items_in(self, path: Path, licences: dict[str, str], unpacker: Unpacker) -> Iterator[Item]:
+        """What is in one file, up to the moment when the file is seen to have changed."""
+        state = _state(path)
+        budget = self._expansion.budget(state[0])
+        place = Place(self._name(path), lambda: self._open(path), 0, budget, licences)
+        items = unpacker.items(place)
+        while True:
+            try:
+                item = next(items)
+            except StopIteration as end:
+                if end.value is not None and file_type(path.name).format == "jsonl":
+                    raise self._no_usable_line(path, end.value) from None
+                return
+            if _state(path) != state:
+                unpacker.drops.add(CHANGED, place.name)
+                return
+            yield item
 
-    def _document(
-        self, text: str, url: str, title: str, licence: str, raw: bytes, replaced: int
-    ) -> Document:
-        return new_document(
-            text,
-            source=self.name,
-            url=url,
-            title=title,
-            licence=licence,
-            raw=raw,
-            replaced=replaced,
+    def _licences(self, paths: list[Path]) -> dict[str, str]:
+        """Licence by folder; a licence file that cannot be read counts as one that is not known."""
+        files: list[tuple[str, str]] = []
+        for path in paths:
+            if path != self._root and is_licence_file(path.name):
+                try:
+                    with self._open(path) as file:
+                        text, _ = decode_text(file.read(MAX_TEXT))
+                except OSError:
+                    text = ""
+                files.append((self._name(path), text))
+        return licences_by_folder(files)
+
+    def _name(self, path: Path) -> str:
+        return printable(relative_name(path, self._root))
+
+    def _open(self, path: Path) -> io.BufferedReader:
+        return open_file(path.resolve() if path == self._root else path)
+
+    def _no_usable_line(self, path: Path, problem: Problem) -> InputError:
+        return InputError(
+            f"not one line of this file can be used; the first problem: {problem.reason}",
+            where=f"{path}, {problem.place}",
+            fix=f"write one JSON object with a '{self._content.text_field}' to a line, "
+            "or take the file out",
         )
 
 
-def _text_field(row: dict[str, Any], name: str) -> str | None:
-    value = row.get(name)
-    if name == "id" and isinstance(value, int):
-        return str(value)
-    if value is not None and not isinstance(value, str):
-        raise BadRowError(f"field '{name}' is not text")
-    return value
-
-
-def _heading(text: str) -> str:
-    """The first line of a Markdown text, if it is a heading."""
-    first = text.lstrip().partition("\n")[0]
-    return first.lstrip("#").strip() if first.startswith("#") else ""
+def _state(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def _nothing_usable(root: Path, paths: list[Path], dropped: dict[str, int]) -> InputError:
@@ -195,6 +163,7 @@ def _nothing_usable(root: Path, paths: list[Path], dropped: dict[str, int]) -> I
     return InputError(
         f"no usable text here: {found}{reasons}",
         where=root,
-        fix=f"put text there ({', '.join(TYPES)}, up to {MAX_BYTES // 2**20} MiB a document), "
+        fix=f"put text there ({', '.join(FORMATS)}, up to {MAX_BYTES // 2**20} MiB a document; "
+        f"also with {', '.join(COMPRESSIONS)} and in {', '.join(CONTAINERS)}), "
         "or correct the path under 'collect: sources'",
     )

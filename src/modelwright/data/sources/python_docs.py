@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelwright.core.errors import InputError
-from modelwright.core.progress import Progress
 from modelwright.data.corpus import Document, new_document
 from modelwright.data.drops import Drops
-from modelwright.data.settings import PYTHON_DOCS
 from modelwright.data.sources.description import Description, EntryKind, split_call
 from modelwright.data.sources.python_objects import describe_compiled
 from modelwright.data.sources.python_source import parse_library
+from modelwright.data.sources.reader import Reading
+from modelwright.data.sources.settings import PYTHON_DOCS
 from modelwright.data.sources.summary import summarise
 from modelwright.data.sources.usage import count_uses
 
@@ -62,7 +62,7 @@ class PythonDocsReader:
     def __init__(self, library: Path | None = None):
         self._library = library or Path(sysconfig.get_path("stdlib"))
 
-    def documents(self, progress: Progress, drops: Drops) -> Iterator[Document]:
+    def documents(self, reading: Reading) -> Iterator[Document]:
         """Yield a document for each module, function, class and topic, sorted by name.
 
         Raises
@@ -73,14 +73,14 @@ class PythonDocsReader:
         descriptions = self.descriptions()
         topics = _topics()
         if not topics:
-            drops.add(NO_TOPICS)
+            reading.drops.add(NO_TOPICS)
         total = len(descriptions) + len(topics)
-        with progress.task("read the Python documentation", total, "objects") as task:
+        with reading.progress.task("read the Python documentation", total, "objects") as task:
             for number, described in enumerate(descriptions, 1):
                 if described.is_documented:
                     yield _document(described.name, described.name, as_text(described))
                 else:
-                    drops.add(NO_DOCSTRING)
+                    reading.drops.add(NO_DOCSTRING)
                 task.update(number)
             for number, (topic, text) in enumerate(topics, len(descriptions) + 1):
                 yield _document(f"topic:{topic}", f"Python topic: {topic}", text)

@@ -1,0 +1,1 @@
+"""Inside the annotate stage: scores, parts made in parallel, and their merge."""

@@ -1,0 +1,1 @@
+"""Finding and redacting personal data and secrets by shape, context and checksum."""

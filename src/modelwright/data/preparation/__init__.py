@@ -1,0 +1,1 @@
+"""Inside the prepare stage: what is dropped, what is written, how often."""

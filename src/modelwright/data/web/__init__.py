@@ -1,0 +1,1 @@
+"""Fetching web pages: addresses, manners, the crawl and its archive."""

@@ -1,0 +1,1 @@
+"""Experiments that train several models to answer a question about the data."""
