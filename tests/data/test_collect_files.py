@@ -10,7 +10,7 @@ import pytest
 from modelwright.core.errors import InputError
 from modelwright.data import jsonl
 from modelwright.data.collect import collect, fingerprint
-from modelwright.data.corpus import read_documents
+from modelwright.data.corpus import DROPPED, read_documents, read_dropped
 from modelwright.data.settings import CollectSettings
 
 
@@ -182,11 +182,19 @@ def test_deeply_nested_json_is_broken_json(folder, run_collect):
 
 
 def test_a_file_of_broken_rows_only_is_refused_by_file_and_line(folder, run_collect):
-    (folder / "good.txt").write_text("good text")
     (folder / "rows.jsonl").write_text("\n{broken\n{broken\n")
     with pytest.raises(InputError, match="broken JSON") as caught:
-        run_collect(folder)
+        run_collect(folder / "rows.jsonl")
     assert f"{folder / 'rows.jsonl'}, line 2" in str(caught.value)
+
+
+def test_among_other_files_broken_rows_are_counted_and_named(folder, run_collect):
+    (folder / "good.txt").write_text("good text")
+    (folder / "rows.jsonl").write_text("\n{broken\n{broken\n")
+    outcome, out = run_collect(folder)
+    assert outcome.dropped == {"broken JSON": 2}
+    places = [(one.url, one.reason) for one in read_dropped(out / DROPPED)]
+    assert places == [(f"rows.jsonl, line {n}", "broken JSON") for n in (2, 3)]
 
 
 def test_a_line_over_the_limit_is_dropped_and_the_rest_is_read(folder, run_collect, monkeypatch):

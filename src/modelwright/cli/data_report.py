@@ -33,7 +33,8 @@ def command(
     The page shows beginnings of documents, with personal data masked. It is one file and needs no
     network. By default it is data-report.html in the workspace, or in this folder.
     """
-    from modelwright.data.survey.survey import parent_of, survey
+    from modelwright.data.survey.inputs import parent_of
+    from modelwright.data.survey.survey import survey
     from modelwright.studio.data_report import DATA_REPORT, write_data_report
 
     if annotated or prepared:

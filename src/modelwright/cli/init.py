@@ -25,8 +25,9 @@ name: {name}
 budget: {budget}
 
 collect:
-  # Files and folders (txt, md, jsonl, html), relative to this file; or python-docs, the
-  # documentation of the Python on this machine. Where you know the licence (SPDX), say it:
+  # Files and folders (text, Markdown, HTML, PDF, EPUB, Word, notebooks, tables; compressed too),
+  # relative to this file; or python-docs, the documentation of the Python on this machine; or
+  # other kinds (web, warc, wikipedia, git, hugging-face). Where you know the licence, say so:
   #   - path: ../notes
   #     licence: CC0-1.0
   sources:{sources}

@@ -7,8 +7,10 @@ out does not show.
 from __future__ import annotations
 
 import itertools
+import logging
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections import deque
@@ -19,7 +21,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import TypeVar
 
-from modelwright.core.errors import InputError, UsageError
+from modelwright.core.errors import InputError, ModelwrightError, UsageError
 from modelwright.data.settings import Place
 
 T = TypeVar("T")
@@ -144,6 +146,8 @@ def _begin_worker() -> None:
 
 
 def _on_ray(function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
+    # Read when Ray is imported: without it, Ray tells its makers that it is used.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
         import ray.data
@@ -153,14 +157,26 @@ def _on_ray(function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
         ) from None
     if not ray.is_initialized():
         ray.init(log_to_driver=False, configure_logging=False)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # errors come as exceptions
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
     numbers = ray.data.range(len(tasks), override_num_blocks=max(1, len(tasks)))
     shared = ray.put(list(tasks))
 
-    def work(row: dict[str, int]) -> dict[str, object]:
-        return {"result": [function(ray.get(shared)[row["id"]])]}
+    def work(row: dict[str, int]) -> dict[str, bytes]:
+        return {"answer": _answer(function, ray.get(shared)[row["id"]])}
 
     for row in numbers.map(work).iter_rows():
-        yield row["result"][0]
+        error, result = pickle.loads(row["answer"])
+        if error is not None:
+            raise error
+        yield result
+
+
+def _answer(function: Callable[[T], R], task: T) -> bytes:
+    """Error and result of a task; Ray would wrap the error in one of its own."""
+    try:
+        return pickle.dumps((None, function(task)))
+    except (ModelwrightError, OSError) as error:
+        return pickle.dumps((error, None))

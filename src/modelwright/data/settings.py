@@ -271,17 +271,14 @@ def absolute(path: str, folder: Path) -> str:
 
 
 def _placed(source: Source, folder: Path) -> Source:
+    from modelwright.data.sources.git_urls import is_remote  # loads what help does not need
+
     match source:
         case FilesSource() | WarcSource() | WikipediaSource():
             return source.model_copy(update={"path": absolute(source.path, folder)})
-        case GitSource() if _is_folder(source.repository, folder):
+        case GitSource() if not is_remote(source.repository):
             where = absolute(source.repository, folder)
             return source.model_copy(update={"repository": where})
-        case HuggingFaceSource() if _is_folder(source.dataset, folder):
+        case HuggingFaceSource() if Path(absolute(source.dataset, folder)).is_dir():
             return source.model_copy(update={"dataset": absolute(source.dataset, folder)})
     return source
-
-
-def _is_folder(name: str, folder: Path) -> bool:
-    """Whether the name of a repository or a data set is a path on this machine."""
-    return name.startswith((".", "~", "/")) or Path(absolute(name, folder)).is_dir()

@@ -20,7 +20,7 @@ from modelwright.data.language import LANGUAGE_COLUMNS, identify_languages
 from modelwright.data.parquet import Columns, ColumnType
 from modelwright.data.personal_data.detect import count_personal_data
 from modelwright.data.personal_data.kinds import COLUMNS as PERSONAL_COLUMNS
-from modelwright.data.quality.classifier import load_quality, score_quality
+from modelwright.data.quality import QualityClassifier, load_quality, score_quality
 from modelwright.data.rules.score import score_rules
 from modelwright.data.rules.table import RULE_COLUMNS, LineEdits, WordProfile
 from modelwright.data.settings import AnnotateSettings
@@ -99,7 +99,7 @@ class Scorer:
         if "personal-data" in self.scores:
             found.append(count_personal_data(texts))
         if self.quality_model:
-            quality = score_quality(load_quality(Path(self.quality_model)), texts)
+            quality = score_quality(_classifier(self.quality_model), texts)
             found.append(quality.alias(QUALITY).to_frame())
         if self.ngrams:
             found.append(score_contamination(_ngrams(self.ngrams), texts))
@@ -125,6 +125,12 @@ def _bands(texts: pl.Series, content: pl.Series) -> pl.Series:
         bands[row] = int(content[int(row)][:16], 16)
     rows = np.ascontiguousarray(bands, "<u8")
     return pl.Series(BAND_BYTES, [row.tobytes() for row in rows], pl.Binary)
+
+
+@lru_cache(maxsize=1)
+def _classifier(folder: str) -> QualityClassifier:
+    """Read once in each process."""
+    return load_quality(Path(folder))
 
 
 @lru_cache(maxsize=1)

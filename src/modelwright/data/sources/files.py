@@ -71,7 +71,7 @@ class FilesReader:
         Raises
         ------
         InputError
-            If there is nothing that can be used, or not one line of a .jsonl file.
+            If there is nothing that can be used.
         """
         drops = reading.drops
         before = drops.counts
@@ -115,7 +115,8 @@ class FilesReader:
             try:
                 item = next(items)
             except StopIteration as end:
-                if end.value is not None and file_type(path.name).format == "jsonl":
+                is_table = path == self._root and file_type(path.name).format == "jsonl"
+                if end.value is not None and is_table:
                     raise self._no_usable_line(path, end.value) from None
                 return
             if _state(path) != state:

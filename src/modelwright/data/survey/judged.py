@@ -78,17 +78,19 @@ class _Dropped:
         found = frame.height - marked["reason"].null_count()
         first = self._waiting.head(found)["id"]
         if not first.equals(marked.filter(pl.col("reason").is_not_null())["id"]):
-            raise self._another()
+            raise not_of_this(self._path)
         self._waiting = self._waiting.slice(found)
         return marked
 
     def check_empty(self) -> None:
         if self._waiting.height or next(self._frames, None) is not None:
-            raise self._another()
+            raise not_of_this(self._path)
 
-    def _another(self) -> InputError:
-        return InputError(
-            "this was not prepared from the annotated corpus that is given with it",
-            where=self._path,
-            fix="give the two folders of one run",
-        )
+
+def not_of_this(path: Path) -> InputError:
+    """The error for a prepared corpus that was made of another annotated one."""
+    return InputError(
+        "this was not prepared from the annotated corpus that is given with it",
+        where=path,
+        fix="give the two folders of one run",
+    )

@@ -6,15 +6,12 @@ document are opened. Memory holds bins, a row for each cluster, and what is show
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 import polars as pl
-from pydantic import ValidationError
 
-from modelwright.core.artifact import MANIFEST, Artifact, read_manifest
+from modelwright.core.artifact import Artifact
 from modelwright.core.errors import InputError
 from modelwright.core.progress import Progress
 from modelwright.data.annotation.merge import CLUSTER
@@ -59,10 +56,9 @@ from modelwright.data.survey.figures import (
     Shown,
     Survey,
 )
-from modelwright.data.survey.judged import Judged
+from modelwright.data.survey.inputs import check_counts, settings_of
+from modelwright.data.survey.judged import Judged, not_of_this
 from modelwright.data.survey.tally import Chosen, CriterionTally, PersonalTally, Tally
-
-_Stage = TypeVar("_Stage", PrepareSettings, AnnotateSettings)
 
 MOST_WORDS = 200
 PLACES = 3
@@ -89,7 +85,10 @@ def survey(
         If one is not what its stage makes, or they do not belong together, or the counts of
         documents do not add up.
     """
-    settings, annotation = _prepare_settings(prepared), _annotate_settings(annotated)
+    settings = settings_of(prepared, "prepare", PrepareSettings)
+    annotation = settings_of(annotated, "annotate", AnnotateSettings)
+    if all(one.digest != annotated.manifest.digest for one in prepared.manifest.parents):
+        raise not_of_this(prepared.path)
     available = frozenset(corpus_columns(annotated.path))
     if CLUSTER not in available:
         raise InputError(
@@ -106,7 +105,7 @@ def survey(
             tally.add(frame)
             clusters.add(frame)
             task.update(tally.whole.documents)
-    _check_counts(tally, prepared)
+    check_counts(tally, prepared)
     sizes = clusters.sizes()
     largest = largest_clusters(sizes, judged.frames({CLUSTER: "text"}) if sizes.height else ())
     chosen = _choose(tally, largest)
@@ -139,55 +138,6 @@ def survey(
         words=annotation.words,
         edits=annotation.edits,
     )
-
-
-def _prepare_settings(prepared: Artifact) -> PrepareSettings:
-    return _settings_of(prepared, "prepare", PrepareSettings)
-
-
-def _annotate_settings(annotated: Artifact) -> AnnotateSettings:
-    return _settings_of(annotated, "annotate", AnnotateSettings)
-
-
-def _settings_of(artifact: Artifact, stage: str, kind: type[_Stage]) -> _Stage:
-    if artifact.manifest.stage != stage:
-        raise InputError(
-            f"this was made by '{artifact.manifest.stage}', and what '{stage}' made is needed",
-            where=artifact.path,
-            fix=f"give the folder of 'modelwright {stage}'",
-        )
-    try:
-        return kind.model_validate(artifact.manifest.settings)
-    except ValidationError:
-        raise InputError(
-            f"the settings of '{stage}' are of another version",
-            where=artifact.path / MANIFEST,
-            fix="run it again",
-        ) from None
-
-
-def _check_counts(tally: Tally, prepared: Artifact) -> None:
-    """What came in is what is kept and what was dropped, by two separate counts."""
-    said = Counter(prepared.manifest.dropped)
-    del said[NOT_MIXED_IN]
-    came_in = prepared.manifest.counts.get("documents_in")
-    if said != tally.reasons or came_in != tally.whole.documents:
-        raise InputError(
-            f"the counts do not add up: {came_in} documents came in and {said.total()} were "
-            f"dropped by the manifest, {tally.whole.documents} and {tally.reasons.total()} by "
-            "the files",
-            where=prepared.path,
-            fix="run 'modelwright prepare' again",
-        )
-
-
-def parent_of(artifact: Artifact) -> Artifact | None:
-    """The corpus that an artifact was made from, if it lies beside it."""
-    for parent in artifact.manifest.parents:
-        folder = artifact.path.parent / parent.id
-        if parent.role == "corpus" and (folder / MANIFEST).is_file():
-            return Artifact(folder, read_manifest(folder))
-    return None
 
 
 def _left_out(collected: Artifact) -> tuple[LeftOut, ...]:
