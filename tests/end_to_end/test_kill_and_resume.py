@@ -26,7 +26,7 @@ def test_a_model_killed_in_both_trainings_is_the_same_to_the_bit(tmp_path: Path)
     finish(killed)
     result = Result.of(killed)
     assert result == Result.of(alone)
-    assert len(result.digests) == 9
+    assert len(result.digests) == 10
     assert not list(killed.artifacts_folder.glob("*.partial"))
 
 

@@ -151,7 +151,8 @@ def test_every_stage_by_hand_and_the_model_in_transformers(tmp_path: Path) -> No
     small = ("--max-text-bytes", "512", "--max-questions", "2", "--max-answer-tokens", "4")
     way = [
         ("collect", "--sources", str(text)),
-        ("prepare", "--corpus", "collect"),
+        ("annotate", "--corpus", "collect"),
+        ("prepare", "--corpus", "annotate"),
         ("examples", "--sources", str(examples)),
         ("dial", "--corpus", "prepare", "--examples", "examples", "--budget", "3 steps"),
         ("tokenizer", "--corpus", "prepare", "--vocabulary-size", "320"),
@@ -177,7 +178,7 @@ def test_every_stage_by_hand_and_the_model_in_transformers(tmp_path: Path) -> No
         printed = succeed(stage, *flags, "--out", stage, cwd=tmp_path)
         assert printed.splitlines()[-1] == str(tmp_path / stage)
         assert (tmp_path / stage / "manifest.json").is_file()
-    assert succeed(*way[1], "--out", "prepare", cwd=tmp_path) == "prepare: up to date\n"
+    assert succeed(*way[2], "--out", "prepare", cwd=tmp_path) == "prepare: up to date\n"
 
     check_in_transformers(tmp_path / "finetune", next(read_texts(tmp_path / "prepare")))
 
