@@ -206,3 +206,26 @@ def test_two_runs_give_the_same_bytes(run_prepare, make_corpus):
         contents.append({path.name: path.read_bytes() for path in out.iterdir()})
     assert contents[0] == contents[1]
     assert set(contents[0]) == {"documents-00000.parquet", DROPPED}
+
+
+def test_what_is_on_the_opt_out_list_is_left_out(run_prepare, make_corpus, tmp_path):
+    urls = [
+        "https://a.example.com/x",
+        "https://example.com.org/x",
+        "http://b.example.com/p?q",
+        "z/1",
+    ]
+    made = [
+        new_document(text, source="s", url=url, title="", licence="MIT")
+        for text, url in zip(
+            many(12), [*urls, *(f"https://other/{n}" for n in range(8))], strict=True
+        )
+    ]
+    path = tmp_path / "opt-out.txt"
+    path.write_text(f"# asked for\n*://*.example.com/*\nother/*\nz/?\n\n{made[5].id}\n")
+    settings = PrepareSettings(min_characters=1, opt_out=str(path))
+    outcome, out = run_prepare(settings, corpus=make_corpus(*made))
+    assert outcome.dropped == {"on the opt-out list": 4}
+    left = {document.url for document in read_documents(out)}
+    assert {urls[0], urls[2], urls[3], made[5].url}.isdisjoint(left)
+    assert urls[1] in left

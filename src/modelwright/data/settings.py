@@ -221,7 +221,6 @@ class PrepareSettings(Settings):
     )
     seed: int = Field(0, ge=0, description="chooses which documents are held out")
     workers: int | None = _WORKERS
-    memory: MemoryText = _MEMORY_FIELD
     place: _Place = "here"
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fnmatch
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,8 +57,14 @@ def read_opt_out(path: Path) -> OptOut:
     patterns = [entry for entry in entries if any(mark in entry for mark in "*?/.")]
     return OptOut(
         ids=frozenset(entries) - frozenset(patterns),
-        urls="|".join(fnmatch.translate(pattern) for pattern in patterns).replace(r"\Z", r"\z"),
+        urls="|".join(_expression(pattern) for pattern in patterns),
     )
+
+
+def _expression(pattern: str) -> str:
+    """A whole-address pattern for Polars, whose regular expressions lack those of ``fnmatch``."""
+    escaped = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
+    return f"^(?s:{escaped})$"
 
 
 @dataclass(frozen=True)
