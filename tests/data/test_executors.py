@@ -164,10 +164,16 @@ def test_ctrl_c_does_not_wait_for_long_work(parent):
 
 @pytest.fixture(scope="session")
 def two_ray_workers() -> Iterator[None]:
-    """A local Ray cluster that runs two tasks at a time."""
+    """A local Ray cluster that runs two tasks at a time, and can import this file."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     ray = pytest.importorskip("ray", reason="Ray is not installed")
-    ray.init(num_cpus=2, log_to_driver=False, configure_logging=False, include_dashboard=False)
+    ray.init(
+        num_cpus=2,
+        log_to_driver=False,
+        configure_logging=False,
+        include_dashboard=False,
+        runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).parent)}},
+    )
     yield
     ray.shutdown()
 

@@ -25,7 +25,7 @@ def atomic_open(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     encoding = None if "b" in mode else "utf-8"
     newline = None if "b" in mode else "\n"
     try:
-        with _named(path), open(temporary, mode, encoding=encoding, newline=newline) as file:
+        with naming(path), open(temporary, mode, encoding=encoding, newline=newline) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -53,7 +53,7 @@ def sync_folder(path: Path) -> None:
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        with _named(path):
+        with naming(path):
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -61,12 +61,12 @@ def sync_folder(path: Path) -> None:
 
 def sync_file(path: Path) -> None:
     """Flush a file that some library wrote."""
-    with _named(path), open(path, "rb+") as file:
+    with naming(path), open(path, "rb+") as file:
         os.fsync(file.fileno())
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Say which file it was: an error of writing or flushing does not."""
     try:
         yield

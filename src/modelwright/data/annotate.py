@@ -13,13 +13,14 @@ import numpy as np
 
 from modelwright.core.artifact import Artifact
 from modelwright.core.errors import InputError
-from modelwright.core.files import PARTIAL_SUFFIX, atomic_open, sha256_json
+from modelwright.core.files import PARTIAL_SUFFIX, sha256_json
 from modelwright.core.job import Job, Outcome
 from modelwright.core.progress import Progress
 from modelwright.data.annotation.earlier import Earlier, read_earlier
 from modelwright.data.annotation.merge import INDEX, LISTED_TWICE, Merge
 from modelwright.data.annotation.parts import PartMaker, PartTask, plan_parts
 from modelwright.data.annotation.scores import Scorer
+from modelwright.data.arrays import save_array
 from modelwright.data.contamination import build_evaluation_ngrams
 from modelwright.data.executors import Execution, cores, map_ordered
 from modelwright.data.folder import fingerprint_files
@@ -119,8 +120,7 @@ def _earlier(previous: Artifact | None, settings: AnnotateSettings) -> Earlier |
 def _known(earlier: Earlier | None, path: Path) -> Path | None:
     if earlier is None:
         return None
-    with atomic_open(path) as file:
-        np.save(file, np.sort(earlier.versions), allow_pickle=False)
+    save_array(path, np.sort(earlier.versions))
     return path
 
 

@@ -215,8 +215,15 @@ class CorpusWriter:
     ) -> None:
         if error is not None:
             self._open.__exit__(kind, error, trace)
-        elif self._group or self._table is not None or self.files == 0:
-            self._finish_file()
+            return
+        try:
+            if self._group or self._table is not None or self.files == 0:
+                self._write_group()
+        except BaseException as late:  # as if in the body of the "with"
+            self._open.__exit__(type(late), late, late.__traceback__)
+            raise
+        if self._table is not None:
+            self._close_file()
 
     def _write_group(self) -> None:
         if self._table is None:
@@ -228,6 +235,9 @@ class CorpusWriter:
 
     def _finish_file(self) -> None:
         self._write_group()
+        self._close_file()
+
+    def _close_file(self) -> None:
         self._open.close()
         self._open = ExitStack()
         self._table = None

@@ -6,9 +6,11 @@ out does not show.
 
 from __future__ import annotations
 
+import concurrent.futures
 import itertools
 import logging
 import multiprocessing
+import multiprocessing.connection
 import os
 import pickle
 import signal
@@ -18,7 +20,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing.connection import wait
 from typing import TypeVar
 
 from modelwright.core.errors import InputError, ModelwrightError, UsageError
@@ -94,25 +95,34 @@ def _in_processes(function: Callable[[T], R], tasks: Sequence[T], workers: int) 
     )
     remaining = iter(tasks)
     running: deque[Future[R]] = deque()
+    is_done = False
     try:
         with _one_thread_each():
             for task in itertools.islice(remaining, workers * TASKS_AHEAD):
                 running.append(pool.submit(function, task))
         while running:
-            result = running.popleft().result()
+            result = _result(running.popleft())
             for task in itertools.islice(remaining, 1):
                 running.append(pool.submit(function, task))
             yield result
+        is_done = True
     except BrokenProcessPool:
         raise InputError(
             "a worker process was ended from outside, perhaps for want of memory",
             fix="give less --memory or fewer --workers",
         ) from None
     finally:
-        if running:  # an error, Ctrl-C, or nobody wants the rest: a task may take minutes
+        if not is_done:  # an error, Ctrl-C, or nobody wants the rest: a task may take minutes
             for worker in set(multiprocessing.active_children()) - others:
                 worker.terminate()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _result(future: Future[R]) -> R:
+    # With the handler that Polars sets for Ctrl-C, only a wait with a time limit is cut short.
+    while not future.done():
+        concurrent.futures.wait([future], timeout=60)
+    return future.result()
 
 
 class _one_thread_each:  # noqa: N801 - used as a statement
@@ -139,7 +149,7 @@ def _begin_worker() -> None:
     assert parent is not None  # only workers begin here
 
     def watch() -> None:
-        wait([parent.sentinel])
+        multiprocessing.connection.wait([parent.sentinel])
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -38,6 +38,8 @@ POLARS_TYPES: dict[str, pl.DataType] = {
     "bytes": pl.Binary(),
 }
 
+_FILLED = tuple(name for name in DOCUMENT_COLUMNS if name != "split")
+
 
 class FrameWriter:
     """Writes frames as a corpus; where they are cut does not show in the files.
@@ -108,8 +110,12 @@ class FrameWriter:
         if error is not None:
             self._open.__exit__(kind, error, trace)
             return
-        if self._waiting or self._files == 0:
-            self._write_group()
+        try:
+            if self._waiting or self._files == 0:
+                self._write_group()
+        except BaseException as late:  # as if in the body of the "with"
+            self._open.__exit__(type(late), late, late.__traceback__)
+            raise
         self._finish_file()
 
     def _write_group(self) -> None:
@@ -174,7 +180,7 @@ def document_frames(group: RowGroup) -> Iterator[pl.DataFrame]:
                 where=f"{group.path}, row group {group.number}, after row {row}",
                 fix="give every row a text",
             )
-        if set(frame.columns) < DOCUMENT_COLUMNS.keys() or frame["id"].null_count():
+        if any(name not in frame.columns or frame[name].null_count() for name in _FILLED):
             frame = _filled(frame, group, row)
         yield with_columns(frame, DOCUMENT_COLUMNS)
         row += frame.height

@@ -42,16 +42,17 @@ def repeats(
     dict of source to float
         1.5 means: every document once, and half of them twice.
     """
-    powers = {
-        source: weight_of(source, weights) * size ** (1 / temperature)
-        for source, size in sizes.items()
-        if size
+    used = {source: weight for source in sizes if (weight := weight_of(source, weights))}
+    largest = max((sizes[source] for source in used), default=0)
+    powers = {  # of parts of the largest, as no power of these is too large for a float
+        source: weight * (sizes[source] / largest) ** (1 / temperature) if largest else 0.0
+        for source, weight in used.items()
     }
     whole, total = sum(sizes.values()), sum(powers.values())
     if not total:
         return dict.fromkeys(sizes, 0.0)
     return {
-        source: min(float(most), powers[source] / total * whole / size) if size else 0.0
+        source: min(float(most), powers.get(source, 0.0) / total * whole / size) if size else 0.0
         for source, size in sizes.items()
     }
 

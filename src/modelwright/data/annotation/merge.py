@@ -23,6 +23,7 @@ from modelwright.data.annotation.parts import (
 from modelwright.data.annotation.scores import BAND_BYTES, unpack_bands
 from modelwright.data.duplicates.band_index import build_index, update_index
 from modelwright.data.duplicates.clusters import Clusters, find_clusters
+from modelwright.data.frames import with_columns
 from modelwright.data.parquet import Columns, RowGroup
 
 INDEX = "index"
@@ -89,17 +90,28 @@ class Merge:
             else ()
         )
         for bucket in range(2**self.maker.bits):
-            found = list(read_bucket(self.parts, self.maker.columns, bucket, self.maker.bits))
-            scores = next(copied, None)
-            if not found:
-                continue
-            frame = pl.concat(found)
-            if scores is not None:
-                frame = _filled(frame, scores)
-            frame = self._without_repeated(frame.sort(KEY, CONTENT, "url"))
+            yield from self._in_order(bucket, next(copied, None), clusters)
+
+    def _in_order(
+        self, bucket: int, scores: pl.DataFrame | None, clusters: Clusters
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the documents of a bucket, if there are any; nothing of it is held afterwards."""
+        frame = pl.concat(
+            [
+                with_columns(pl.DataFrame(), self.maker.columns).clear(),
+                *read_bucket(self.parts, self.maker.columns, bucket, self.maker.bits),
+            ]
+        )
+        if scores is not None:
+            frame = _filled(frame, scores)
+        frame = frame.sort(KEY, CONTENT, "url")
+        frame = self._without_repeated(frame)
+        if frame.height:
             yield frame.with_columns(_cluster_names(unpack_keys(frame[KEY]), clusters))
 
     def _without_repeated(self, frame: pl.DataFrame) -> pl.DataFrame:
+        if not frame["id"].is_duplicated().any():
+            return frame
         once = frame.unique([KEY, CONTENT], keep="first", maintain_order=True)
         self.repeated += frame.height - once.height
         twice = once.filter(pl.col("id").is_duplicated())

@@ -17,7 +17,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from modelwright.core.errors import InputError, UsageError
-from modelwright.core.files import atomic_open, write_json
+from modelwright.core.files import write_json
+from modelwright.data.arrays import save_array
 from modelwright.data.contamination.evaluation_sets import evaluation_texts, set_names
 from modelwright.data.duplicates.mixing import GOLDEN_RATIO, Hashes, mix
 from modelwright.data.duplicates.words import Offsets, word_hashes
@@ -106,8 +107,7 @@ class EvaluationNgrams:
         """Write its arrays (``.npy``) and, last, ``ngrams.json``."""
         folder.mkdir(parents=True, exist_ok=True)
         for name in _ARRAYS:
-            with atomic_open(folder / f"{name}.npy") as file:
-                np.save(file, getattr(self, name), allow_pickle=False)
+            save_array(folder / f"{name}.npy", getattr(self, name))
         rest = {"format": _FORMAT, "n": self.n, "lengths": self.lengths}
         write_json(folder / "ngrams.json", rest | {"sets": [asdict(one) for one in self.sets]})
 

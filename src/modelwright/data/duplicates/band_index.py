@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelwright.core.errors import InputError, UsageError
-from modelwright.core.files import atomic_open, write_json
+from modelwright.core.files import atomic_open, naming, write_json
 from modelwright.data.duplicates.mixing import Hashes
 from modelwright.data.duplicates.records import (
     RECORD_BYTES,
@@ -209,7 +209,7 @@ def _sort_on_disk(batches: Iterable[Batch], scratch: Path, memory_bytes: int) ->
     runs = []
     for number, (keys, bands) in enumerate(_fill_memory(batches, memory_bytes)):
         path = scratch / f"{number:05}.bin"
-        with open(path, "wb") as file:
+        with naming(path), open(path, "wb") as file:
             for band in range(BANDS):
                 file.write(_to_bytes(sort_records(np.stack([bands[band], keys], axis=1))))
         runs.append([Run(path, band * len(keys), len(keys)) for band in range(BANDS)])

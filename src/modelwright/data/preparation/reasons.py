@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,9 @@ from modelwright.data.settings import PrepareSettings
 
 CONTAMINATED = "contaminated_ngrams"
 
+EXPRESSION_CHARACTERS = 10_000
+"""Much longer regular expressions are refused: they would take megabytes when they are compiled."""
+
 
 @dataclass(frozen=True)
 class OptOut:
@@ -27,20 +30,20 @@ class OptOut:
     Attributes
     ----------
     ids : frozenset of str
-        Ids of documents.
-    urls : str
-        One regular expression for all patterns of URLs; "" for none.
+        Ids of documents, and whole URLs.
+    urls : tuple of str
+        Regular expressions, each for many patterns of URLs.
     """
 
     ids: frozenset[str] = frozenset()
-    urls: str = ""
+    urls: tuple[str, ...] = ()
 
 
 def read_opt_out(path: Path) -> OptOut:
     """Read a list of URL patterns (with ``*`` and ``?``) and document ids, one a line.
 
-    Blank lines and lines that begin with ``#`` are skipped. A line that holds ``*``, ``?``, ``/``
-    or ``.`` is a pattern, any other an id.
+    Blank lines and lines that begin with ``#`` are skipped. A line without ``*`` and ``?`` is an
+    id or a whole URL.
 
     Raises
     ------
@@ -48,23 +51,28 @@ def read_opt_out(path: Path) -> OptOut:
         If the file cannot be read.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"cannot read the opt-out list: {error}", where=path, fix="correct 'prepare: opt_out'"
         ) from None
-    entries = [line for line in lines if line and not line.startswith("#")]
-    patterns = [entry for entry in entries if any(mark in entry for mark in "*?/.")]
-    return OptOut(
-        ids=frozenset(entries) - frozenset(patterns),
-        urls="|".join(_expression(pattern) for pattern in patterns),
-    )
+    entries = frozenset(line for line in lines if line and not line.startswith("#"))
+    patterns = sorted(entry for entry in entries if "*" in entry or "?" in entry)
+    return OptOut(entries.difference(patterns), tuple(_expressions(patterns)))
 
 
-def _expression(pattern: str) -> str:
-    """A whole-address pattern for Polars, whose regular expressions lack those of ``fnmatch``."""
-    escaped = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
-    return f"^(?s:{escaped})$"
+def _expressions(patterns: Sequence[str]) -> Iterator[str]:
+    """Whole-URL patterns for Polars, whose regular expressions lack those of ``fnmatch``."""
+    waiting, size = list[str](), 0
+    for pattern in patterns:
+        escaped = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
+        waiting.append(f"^(?s:{escaped})$")
+        size += len(escaped)
+        if size >= EXPRESSION_CHARACTERS:
+            yield "|".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield "|".join(waiting)
 
 
 @dataclass(frozen=True)
@@ -150,9 +158,10 @@ class Reasons:
 
     def _tests(self) -> Iterator[tuple[str, pl.Expr]]:
         settings = self.settings
-        is_out = pl.col("id").is_in(sorted(self.opt_out.ids))
-        if self.opt_out.urls:
-            is_out |= pl.col("url").str.contains(self.opt_out.urls)
+        ids = sorted(self.opt_out.ids)
+        is_out = pl.col("id").is_in(ids) | pl.col("url").is_in(ids)
+        for pattern in self.opt_out.urls:
+            is_out |= pl.col("url").str.contains(pattern)
         yield "on the opt-out list", is_out
         characters = pl.col(CHARACTERS)
         low, high = settings.min_characters, settings.max_characters
