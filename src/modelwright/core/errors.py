@@ -62,6 +62,11 @@ class MissingExtraError(ModelwrightError):
             f"this needs the package '{package}', which is not installed",
             fix=f"pip install 'modelwright[{extra}]'",
         )
+        self.package, self.extra = package, extra
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        """Worker processes send their errors back."""
+        return type(self), (self.package, self.extra)
 
 
 def from_os_error(error: OSError) -> ModelwrightError:

@@ -1,4 +1,4 @@
-"""Parquet tables: the only place that knows PyArrow."""
+"""The Parquet tables that are ours: text, integers, numbers and bytes, in row groups."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ _WORKERS = Field(
 )
 _MEMORY_FIELD = Field(
     "2 GB",
-    description="memory for the data in hand, beside that of the programs",
+    description="memory for the data in hand; the programs take some hundred MB besides",
     json_schema_extra={EXECUTION: True},
 )
 _Place = Annotated[
@@ -159,6 +159,12 @@ class AnnotateSettings(Settings):
     workers: int | None = _WORKERS
     memory: MemoryText = _MEMORY_FIELD
     place: _Place = "here"
+
+    @model_validator(mode="after")
+    def _edits_are_made(self) -> AnnotateSettings:
+        if self.edits != "none" and "rules" not in self.scores:
+            raise ValueError("edits are made while the rules are scored: add 'rules' to scores")
+        return self
 
     def relative_to(self, folder: Path) -> AnnotateSettings:
         """The same settings with every path made absolute, relative ones taken from ``folder``."""

@@ -10,11 +10,23 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import zstandard
+
+from modelwright.core.errors import InputError
+from modelwright.core.progress import SilentProgress
+from modelwright.data.drops import Drops
+from modelwright.data.sandbox import Sandbox
+from modelwright.data.sources.files import FilesReader
+from modelwright.data.sources.reader import Reading
+from modelwright.data.sources.settings import FilesSource
+from modelwright.data.sources.streams import ExpansionLimits
+
+LIMITS = ExpansionLimits(floor=100 * 2**20)
+"""A lower floor than users have lets the bombs be small, and so quick to make."""
 
 GOOD = "good.txt"
 """A harmless member that a case may hold; where it can be reached, it must be read."""
@@ -40,6 +52,34 @@ class HostileArchive:
     write: Callable[[Path], object]
     reasons: frozenset[str]
     keeps: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Read:
+    """What came out of a file, and what was counted."""
+
+    members: frozenset[str]
+    drops: Mapping[str, int]
+    failed: bool
+
+    def contains(self, case: HostileArchive) -> bool:
+        """Whether everything that can be read came out, nothing else, and why is counted."""
+        counted = all(any(one.startswith(why) for one in self.drops) for why in case.reasons)
+        right = self.members == {f"{case.name}!/{member}" for member in case.keeps}
+        return right and counted and self.failed == (not self.members)
+
+
+def read(path: Path, kept: Path) -> Read:
+    """Read a file as the collector does."""
+    drops, members, failed = Drops(lambda text: None), frozenset[str](), False
+    reader = FilesReader(FilesSource(path=str(path)), expansion=LIMITS)
+    with Sandbox(1) as sandbox:
+        try:
+            reading = Reading(SilentProgress(), drops, sandbox, kept)
+            members = frozenset(document.url for document in reader.documents(reading))
+        except InputError:
+            failed = True
+    return Read(members, drops.counts, failed)
 
 
 def zip_bytes(*members: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:

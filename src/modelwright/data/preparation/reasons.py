@@ -103,7 +103,8 @@ class Reasons:
         if missing:
             raise UsageError(
                 f"the corpus has no scores '{missing[0]}'",
-                fix="run 'modelwright annotate' with these scores first, or do not ask for them",
+                fix="run 'modelwright annotate' with these scores first, or do not ask for them "
+                "('rules', 'languages', 'min_quality'; 'personal_data: keep', 'secrets: keep')",
             )
 
     @property

@@ -20,8 +20,7 @@ HELD_OUT = 0.2
 NAMED = 5
 _NAME_CHARACTERS = 80
 
-# Measured on web page boilerplate, film reviews and single sentences: a hundred times less or ten
-# times more regularisation lowers the area under the curve and doubles the calibration error.
+# Chosen among powers of ten on three small sets: page boilerplate, film reviews, sentences.
 _ALPHA = 1e-5
 _MIN_EPOCHS, _MAX_EPOCHS, _UPDATES = 20, 200, 20_000
 

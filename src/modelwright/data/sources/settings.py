@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field
@@ -15,6 +16,10 @@ Extractor = Literal["trafilatura", "resiliparse"]
 """trafilatura finds the main text best; resiliparse is about seven times faster."""
 
 _Extractor = Annotated[Extractor, Field(description="what takes the text out of web pages")]
+AsOf = Annotated[
+    str, BeforeValidator(lambda value: str(value) if isinstance(value, date) else value)
+]
+"""YAML reads 2026-11-21 as a date."""
 _LICENCE = Field(
     UNKNOWN_LICENCE, min_length=1, description="SPDX licence of documents that state none"
 )
@@ -55,7 +60,7 @@ class WebSource(Settings):
     depth: int = Field(2, ge=0, description="links to follow from a start address")
     pages: int = Field(1000, ge=1, description="most pages to fetch")
     delay: float = Field(1.0, ge=0, description="seconds between two requests to one host")
-    as_of: str = Field("", description="any label, as a date; change it to crawl again")
+    as_of: AsOf = Field("", description="any label, as a date; change it to crawl again")
     licence: str = _LICENCE
     extractor: _Extractor = "trafilatura"
 
