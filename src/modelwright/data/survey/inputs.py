@@ -31,7 +31,8 @@ def settings_of(artifact: Artifact, stage: str, kind: type[_Stage]) -> _Stage:
             fix=f"give the folder of 'modelwright {stage}'",
         )
     try:
-        return kind.model_validate(artifact.manifest.settings)
+        # Those of the key: another version may know other ways to run it, with the same result.
+        return kind.model_validate(artifact.manifest.key_parts["settings"])
     except ValidationError:
         raise InputError(
             f"the settings of '{stage}' are of another version",
