@@ -43,12 +43,16 @@ def reference(text: str, split: Split, edits: str) -> tuple[str, dict[str, float
     words = split(text)
     kept, c4 = c4_lines(text, edits == "c4-terminal")
     fixed, removed = refinedweb(text, split)
-    edited = {"none": text, "refinedweb": fixed}.get(edits, "\n".join(kept).strip())
+    paragraphs = re.sub("\n{3,}", "\n\n", "\n".join(kept)).strip()
+    edited = {"none": text, "refinedweb": fixed}.get(edits, paragraphs)
+    # What C4 leaves, and so what FineWeb scores, has no blank lines.
+    compact = "\n".join(line for line in kept if line).strip()
+    scored = {"none": text, "refinedweb": fixed}.get(edits, compact)
     scores = {
         **repetition(text, words),
         **quality(text, words),
         **c4,
-        **fineweb(edited, split),
+        **fineweb(scored, split),
         "refinedweb_removed_word_fraction": removed,
         **curator(text),
     }
@@ -111,7 +115,7 @@ def sentences(line: str) -> int:
     for word in compat_words(line):
         if word in TERMINAL:
             seen_end = True
-        elif seen_end and not set(word) <= set("!\"#%&'()*,-/:;?@[\\]_{}«»–—’“”…•․‥¡¿§¶·"):
+        elif seen_end and not set(word) <= set("!\"#%&'()*,-./:;?@[\\]_{}«»–—’“”…•․‥¡¿§¶·"):
             count, seen_end = count + 1, False
     return count
 
@@ -124,6 +128,8 @@ def c4_lines(text: str, terminal: bool) -> tuple[list[str], dict[str, float]]:
     number = 0
     for line in map(str.strip, text.splitlines()):
         words = line.split()
+        if not line:
+            kept.append("")
         if any(len(word) > 1000 for word in words):
             scores["long_word"] += 1
             continue

@@ -123,6 +123,12 @@ def test_c4_edits_lines() -> None:
     assert scores(C4_TEXT, edits="c4-terminal")["c4_sentences"] == 1
 
 
+def test_c4_edits_keep_paragraphs_apart_and_are_scored_as_if_not() -> None:
+    text = "A first line here.\n\nTwo words\n\nAnother good line.\nAnd one more."
+    assert edited(text, "c4") == "A first line here.\n\nAnother good line.\nAnd one more."
+    assert scores(text, edits="c4")["newline_word_ratio"] == pytest.approx(2 / 10)
+
+
 def test_c4_drops_texts_for_a_bracket_or_filler_in_a_line_it_keeps() -> None:
     assert scores("a { b c")["c4_curly_bracket"] == 1
     assert scores("a {")["c4_curly_bracket"] == 0

@@ -1,7 +1,8 @@
 """All scores of the rules for a batch of texts, in one pass over their words.
 
 The order is FineWeb's: Gopher's scores are those of the text as it is; C4 edits its lines;
-FineWeb's scores are those of the edited text.
+FineWeb's scores are those of the edited text. Unlike C4 we keep a blank line between paragraphs:
+without it a model of prose learns that there are none.
 """
 
 from __future__ import annotations
@@ -70,13 +71,19 @@ def score_rules(texts: pl.Series, words: WordProfile, edits: LineEdits) -> RuleS
     left = segment_sums(refinedweb.recount(line_words.counts, count_words), lines.offsets)
     removed = share(text_words.counts - left, text_words.counts)
 
-    edited, edited_words = texts, text_words.counts
+    edited, scored, edited_words = texts, texts, text_words.counts
     if edits != "none":
         chosen = refinedweb if edits == "refinedweb" else c4.edited
-        edited = join_lines(chosen.after, chosen.kept, lines.offsets)
-        if edits == "refinedweb":
-            edited = edited.str.replace_all("\n{3,}", "\n\n")
+        blank = (lines.stripped == "").to_numpy()
+        edited = join_lines(chosen.after, chosen.kept | blank, lines.offsets)
+        edited = edited.str.replace_all("\n{3,}", "\n\n")
         edited = edited.str.strip_chars(WHITESPACE).alias(texts.name)
+        scored = edited
+        if (
+            edits != "refinedweb"
+        ):  # C4 takes blank lines for short ones; FineWeb's scores rest on that
+            scored = join_lines(chosen.after, chosen.kept, lines.offsets)
+            scored = scored.str.strip_chars(WHITESPACE)
         counts = chosen.recount(line_words.counts, count_words)
         edited_words = segment_sums(counts, lines.offsets)
 
@@ -84,7 +91,7 @@ def score_rules(texts: pl.Series, words: WordProfile, edits: LineEdits) -> RuleS
         score_gopher_repetition(texts, text_words),
         score_gopher_quality(texts, lines, text_words),
         score_c4(c4, lines.offsets, sentences),
-        score_fineweb(edited, edited_words),
+        score_fineweb(scored, edited_words),
         pl.DataFrame({"refinedweb_removed_word_fraction": removed}),
         score_curator(texts, pieces.grouped(lines.offsets)),
     ]
