@@ -32,7 +32,8 @@ def settings_of(artifact: Artifact, stage: str, kind: type[_Stage]) -> _Stage:
         )
     try:
         # Those of the key: another version may know other ways to run it, with the same result.
-        return kind.model_validate(artifact.manifest.key_parts["settings"])
+        manifest = artifact.manifest
+        return kind.model_validate(manifest.key_parts.get("settings", manifest.settings))
     except ValidationError:
         raise InputError(
             f"the settings of '{stage}' are of another version",
