@@ -7,7 +7,7 @@ import tarfile
 import zipfile
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from modelwright.data.sources.archives import ARCHIVE_LIMITS, ArchiveLimits, read_members
@@ -49,6 +49,7 @@ def members_of(raw, container, limits=ARCHIVE_LIMITS, budget=2**30):
     return read, refused
 
 
+@example(members=[("/", b"content")], kind=tarfile.GNU_FORMAT)
 @given(
     members=st.lists(st.tuples(NAMES, st.binary(max_size=1500)), max_size=5),
     kind=st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]),
@@ -57,7 +58,9 @@ def test_tar_members_are_those_that_the_standard_library_finds(members, kind):
     raw = tar_of(members, kind)
     with tarfile.open(fileobj=io.BytesIO(raw)) as archive:
         expected = [
-            (info.name, archive.extractfile(info).read()) for info in archive if info.isreg()
+            (info.name.rstrip("/"), archive.extractfile(info).read())
+            for info in archive
+            if info.isreg()
         ]
     found = [
         (member.name.rstrip("/"), content.read())

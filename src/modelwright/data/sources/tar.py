@@ -149,8 +149,8 @@ def _decimal(text: str) -> int:
 
 
 def _kind(flag: bytes, name: str) -> Kind:
-    kind = _KINDS.get(flag, "other")
-    return "folder" if kind == "file" and name.endswith("/") else kind
+    # Before POSIX a folder was told by its name alone; with a flag of its own the flag counts.
+    return "folder" if flag == b"\0" and name.endswith("/") else _KINDS.get(flag, "other")
 
 
 def _name(block: bytes) -> str:
