@@ -61,7 +61,9 @@ def test_every_part_of_the_recipe_belongs_to_a_stage() -> None:
 def test_it_takes_only_what_earlier_stages_make(stage: Stage) -> None:
     earlier = {one.name: one for one in STAGES[: NAMES.index(stage.name)]}
     for wanted in stage.inputs:
-        assert {earlier[name].makes for name in wanted.made_by} == {wanted.kind}
+        makes = {earlier[name].makes for name in wanted.made_by}
+        # What no stage makes is given by hand, so a recipe must do without it.
+        assert makes == {wanted.kind} or (wanted.optional and not wanted.made_by)
 
 
 def test_without_examples_there_is_no_fine_tuning() -> None:

@@ -25,6 +25,10 @@ from modelwright.training.schedule import WarmupStableDecay
         ("10B tokens", 1e10, "tokens"),
         ("0.5 epochs", 0.5, "epochs"),
         (" 4 Epochs ", 4, "epochs"),
+        ("1e15 FLOPs", 1e15, "FLOPs"),
+        ("2.5 PFLOPs", 2.5e15, "FLOPs"),
+        ("7 GFLOPs", 7e9, "FLOPs"),
+        ("3e21 flops", 3e21, "FLOPs"),
     ],
 )
 def test_budgets_are_read(text: str, amount: float, unit: str) -> None:
@@ -43,12 +47,13 @@ def test_nonsense_is_refused(text: str) -> None:
 
 def test_fixed_amounts_become_steps() -> None:
     def steps(text: str) -> int | None:
-        return Horizon.of(Budget.parse(text), 100, steps_per_epoch=7).total_steps
+        return Horizon.of(Budget.parse(text), 100, 7, flops_per_token=1e6).total_steps
 
     assert steps("20 steps") == 20
     assert steps("2000 tokens") == 20
     assert steps("3 epochs") == 21
     assert steps("0.001 epochs") == 1
+    assert steps("2 GFLOPs") == 20
 
 
 @given(total=st.integers(1, 300))

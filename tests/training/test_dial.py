@@ -58,7 +58,7 @@ def test_the_time_is_shared_out_in_full() -> None:
     assert Budget.parse(alone["pretrain"]["budget"]).amount == pytest.approx(100, abs=0.1)
 
 
-@pytest.mark.parametrize("text", ["200 steps", "3M tokens", "2 epochs"])
+@pytest.mark.parametrize("text", ["200 steps", "3M tokens", "2 epochs", "1e15 FLOPs"])
 def test_a_fixed_amount_is_passed_on(text: str) -> None:
     choice = choose_for_amount(Budget.parse(text), 2_000_000)[0]
     assert Budget.parse(choice["pretrain"]["budget"]) == Budget.parse(text)

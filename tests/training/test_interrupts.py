@@ -4,19 +4,21 @@ import signal
 import pytest
 
 from modelwright.training.budget import Horizon
+from modelwright.training.callbacks.callback import StepReport
+from modelwright.training.callbacks.checkpointing import Checkpointing
 from modelwright.training.checkpoint import TrainState
-from modelwright.training.fit import _Checkpointing
 from modelwright.training.interrupts import stop_requests
-from modelwright.training.loop import StepReport
 
-REPORT = StepReport(1, 1.0, 1.0, 1.0, 1, 1.0)
+REPORT = StepReport(1, {"loss": 1.0}, 1.0, 1.0, 1, 1.0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_request_saves_at_the_next_step_and_then_stops(number: int) -> None:
-    saved = list[int]()
+    saved, finished = list[int](), list[int]()
     with stop_requests() as stop:
-        checkpointing = _Checkpointing(1e9, lambda state: saved.append(state.step), stop)
+        checkpointing = Checkpointing(
+            1e9, lambda state: saved.append(state.step), lambda: finished.append(len(saved)), stop
+        )
         state = TrainState(7, 0, Horizon(100, None))
         checkpointing(state, REPORT)
         assert saved == []
@@ -24,6 +26,7 @@ def test_a_request_saves_at_the_next_step_and_then_stops(number: int) -> None:
         with pytest.raises(KeyboardInterrupt):
             checkpointing(state, REPORT)
     assert saved == [7]
+    assert finished == [1]  # it is on disk before the run ends
 
 
 def test_a_second_request_stops_at_once_and_handlers_come_back() -> None:

@@ -1,5 +1,6 @@
 """The loop: accumulation is exact, resume is bit-identical, bad numbers stop it."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,13 @@ from modelwright.models.config import TransformerConfig
 from modelwright.models.transformer import CausalLM, initialise
 from modelwright.training.batches import Batch, ExampleBatches, TokenizedExample
 from modelwright.training.budget import Horizon
-from modelwright.training.checkpoint import TrainState, load_checkpoint, save_checkpoint
-from modelwright.training.loop import Loop, StepReport
+from modelwright.training.callbacks.callback import StepReport
+from modelwright.training.checkpoint import CheckpointWriter, TrainState, load_checkpoint
+from modelwright.training.loop import Loop
 from modelwright.training.objectives.next_token import next_token
+from modelwright.training.objectives.objective import Losses
 from modelwright.training.optimizers import OptimizerName, Optimizers, OptimizerSettings
+from modelwright.training.prefetching import PrefetchedBatches
 from modelwright.training.schedule import WarmupStableDecay
 
 
@@ -51,6 +55,12 @@ def loop(
     )
 
 
+def write(folder: Path, run: Loop) -> None:
+    with closing(CheckpointWriter(folder, run.model, run.optimizers)) as writer:
+        writer.save(run.state)
+        writer.finish()
+
+
 def weights(run: Loop) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
 
@@ -64,7 +74,7 @@ def test_accumulated_gradients_equal_the_whole_batch(
         run = loop(tiny_config, steps=1, micro_rows=rows)
         total = sum(float(batch.weights.sum()) for batch in run.batches.at(0))
         for batch in run.batches.at(0):
-            (next_token(run.model, batch) / total).backward()  # type: ignore[no-untyped-call]
+            (next_token(run.model, batch).total / total).backward()  # type: ignore[no-untyped-call]
         gradients.append(
             torch.cat([p.grad.flatten() for p in run.model.parameters() if p.grad is not None])
         )
@@ -93,7 +103,7 @@ def test_resume_is_bit_identical(
 
     def save(state: TrainState, report: StepReport) -> None:
         if state.step == cut:
-            save_checkpoint(tmp_path, first.model, first.optimizers, state)
+            write(tmp_path, first)
 
     first.callbacks.append(save)
     first.run()
@@ -109,19 +119,19 @@ def test_a_half_written_checkpoint_is_not_used(
 ) -> None:
     run = loop(tiny_config, 3)
     run.run()
-    save_checkpoint(tmp_path, run.model, run.optimizers, run.state)
+    write(tmp_path, run)
     (tmp_path / "step-00000009.partial").mkdir()
     again = loop(tiny_config, 3, checkpoints=tmp_path)
     assert again.state.step == 3
-    save_checkpoint(tmp_path, run.model, run.optimizers, run.state)
+    write(tmp_path, run)
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000003"]
 
 
 def test_a_loss_that_is_not_finite_stops_training(tiny_config: TransformerConfig) -> None:
     run = loop(tiny_config, 3)
 
-    def broken(model: CausalLM, batch: Batch) -> torch.Tensor:
-        return next_token(model, batch) * float("nan")
+    def broken(model: CausalLM, batch: Batch) -> Losses:
+        return Losses(next_token(model, batch).total * float("nan"))
 
     run.objective = broken
     with pytest.raises(TrainingError, match="step 1"):
@@ -132,7 +142,47 @@ def test_weight_zero_adds_nothing(tiny_model: CausalLM) -> None:
     tokens = torch.randint(0, 512, (2, 9), generator=torch.Generator().manual_seed(1))
     some = torch.zeros(2, 8)
     some[0, 3] = 1.0
-    loss = next_token(tiny_model, Batch(tokens[:, :-1], tokens[:, 1:], some))
+    loss = next_token(tiny_model, Batch(tokens[:, :-1], tokens[:, 1:], some)).total
     logits = tiny_model(tokens[:, :-1])[0, 3]
     expected = -torch.log_softmax(logits, -1)[tokens[0, 4]]
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_a_checkpoint_holds_the_weights_of_its_step(
+    tiny_config: TransformerConfig, tmp_path: Path
+) -> None:
+    """It is written while training goes on; what changes meanwhile must not get in."""
+    run = loop(tiny_config, 8)
+    first = weights(run)
+    with closing(CheckpointWriter(tmp_path, run.model, run.optimizers)) as writer:
+        writer.save(run.state)
+        run.run()
+        writer.finish()
+        assert writer.stalled > 0
+    again = loop(tiny_config, 8)
+    again.run()
+    state = load_checkpoint(tmp_path, again.model, again.optimizers)
+    assert state is not None
+    assert state.step == 0
+    for name, tensor in weights(again).items():
+        assert torch.equal(tensor, first[name]), name
+
+
+def test_a_checkpoint_that_cannot_be_written_is_an_error(
+    tiny_config: TransformerConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "checkpoints").write_text("a file where the folder should be")
+    run = loop(tiny_config, 1)
+    with closing(CheckpointWriter(tmp_path / "checkpoints", run.model, run.optimizers)) as writer:
+        writer.save(run.state)
+        with pytest.raises(FileExistsError):
+            writer.save(run.state)
+
+
+def test_prefetched_batches_are_those_of_their_source() -> None:
+    source = batches(3)
+    with closing(PrefetchedBatches(source, torch.device("cpu"))) as ahead:
+        for step in (0, 1, 2, 7, 8, 3):
+            for made, wanted in zip(ahead.at(step), source.at(step), strict=True):
+                assert torch.equal(made.tokens, wanted.tokens)
+                assert torch.equal(made.weights, wanted.weights)

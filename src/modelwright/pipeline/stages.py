@@ -35,7 +35,8 @@ class Input:
     kind : str
         What kind of artifact it is.
     made_by : tuple of str
-        Stages that make it; the first that is part of the run counts.
+        Stages that make it; the first that is part of the run counts. None where only the user
+        can give it.
     optional : bool
         Whether the stage works without it.
     """
@@ -151,11 +152,17 @@ STAGES = (
     ),
     Stage(
         "pretrain",
-        "Train a model from random weights on token shards",
+        "Train a model on token shards, from random weights or those of another one",
         "model",
         PretrainSettings,
         "modelwright.training.pretrain:pretrain",
-        inputs=(Input("shards", "shards", ("shards",)), _TOKENIZER, _DIAL),
+        inputs=(
+            Input("shards", "shards", ("shards",)),
+            _TOKENIZER,
+            Input("base", "model", (), optional=True),
+            Input("teacher", "model", (), optional=True),
+            _DIAL,
+        ),
         resumable=True,
     ),
     Stage(

@@ -5,7 +5,7 @@ A source of batches is a pure function of the step, so nothing but the step is k
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -37,13 +37,13 @@ class Batch:
     targets: Tensor
     weights: Tensor
 
+    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The batch with every tensor changed, as moved to a device."""
+        return Batch(change(self.tokens), change(self.targets), change(self.weights))
+
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
-        return Batch(
-            self.tokens.to(device, non_blocking=True),
-            self.targets.to(device, non_blocking=True),
-            self.weights.to(device, non_blocking=True),
-        )
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
 
 class Batches(Protocol):

@@ -8,12 +8,13 @@ from typing import Literal
 
 from modelwright.core.errors import UsageError
 
-Unit = Literal["steps", "tokens", "epochs", "seconds"]
+Unit = Literal["steps", "tokens", "epochs", "FLOPs", "seconds"]
 
 _UNITS: dict[str, tuple[Unit, float]] = {
     "step": ("steps", 1),
     "token": ("tokens", 1),
     "epoch": ("epochs", 1),
+    "flop": ("FLOPs", 1),
     "second": ("seconds", 1),
     "sec": ("seconds", 1),
     "s": ("seconds", 1),
@@ -25,11 +26,13 @@ _UNITS: dict[str, tuple[Unit, float]] = {
     "day": ("seconds", 86_400),
 }
 LARGEST = 1e18
-"""Larger amounts are typing errors, and do not fit the counters."""
+"""Larger amounts of anything but FLOPs are typing errors, and do not fit the counters."""
 
-_MULTIPLES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9}
+LARGEST_FLOPS = 1e30
+
+_MULTIPLES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12, "p": 1e15, "e": 1e18}
 _PATTERN = re.compile(
-    r"\s*([0-9]+(?:\.[0-9]+)?(?:e[0-9]+)?)\s*(?:([kmb])\s*(?=step|token|epoch))?([a-z]+)\s*"
+    r"\s*([0-9]+(?:\.[0-9]+)?(?:e[0-9]+)?)\s*(?:([kmbgtpe])\s*(?=step|token|epoch|flop))?([a-z]+)\s*"
 )
 """Amount, multiple (before a countable unit: "5 m" is minutes, "5 m tokens" a multiple), unit."""
 
@@ -43,7 +46,7 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str) -> Budget:
-        """Read ``5 minutes``, ``90 s``, ``2000 steps``, ``3M tokens``, ``4 epochs``.
+        """Read ``5 minutes``, ``90 s``, ``20 steps``, ``3M tokens``, ``4 epochs``, ``1e15 FLOPs``.
 
         Raises
         ------
@@ -59,8 +62,9 @@ class Budget:
                 fix='write, for example, "5 minutes", "2000 steps", "3M tokens" or "4 epochs"',
             )
         amount = float(match[1]) * _MULTIPLES[match[2] or ""] * known[1]
-        if not 0 < amount < LARGEST:
-            raise UsageError(f"'{text}' is no usable budget", fix=f"give 0 < amount < {LARGEST:g}")
+        largest = LARGEST_FLOPS if known[0] == "FLOPs" else LARGEST
+        if not 0 < amount < largest:
+            raise UsageError(f"'{text}' is no usable budget", fix=f"give 0 < amount < {largest:g}")
         return cls(amount, known[0])
 
     def __str__(self) -> str:
@@ -76,7 +80,7 @@ class Budget:
 class Horizon:
     """How far a run is, as a fraction that the schedule reads.
 
-    A budget of steps, tokens or epochs fixes the number of steps. A budget of time does not:
+    A budget of steps, tokens, epochs or FLOPs fixes the number of steps. A budget of time does not:
     the number of remaining steps is estimated anew after each step, and the fraction moves by
     what is left of it divided by that number, so that it reaches 1 when the time is up.
 
@@ -99,7 +103,9 @@ class Horizon:
     seconds_per_step: float = 0.0
 
     @classmethod
-    def of(cls, budget: Budget, tokens_per_step: int, steps_per_epoch: int) -> Horizon:
+    def of(
+        cls, budget: Budget, tokens_per_step: int, steps_per_epoch: int, flops_per_token: float
+    ) -> Horizon:
         """The horizon that a budget sets for steps of that size."""
         if budget.unit == "seconds":
             return cls(None, budget.amount)
@@ -107,6 +113,7 @@ class Horizon:
             "steps": 1.0,
             "tokens": 1.0 / tokens_per_step,
             "epochs": float(steps_per_epoch),
+            "FLOPs": 1.0 / (tokens_per_step * flops_per_token),
         }[budget.unit]
         return cls(max(1, round(budget.amount * per_unit)), None)
 
@@ -114,6 +121,13 @@ class Horizon:
     def is_over(self) -> bool:
         """Whether no further step should be taken."""
         return self.progress >= 1.0
+
+    def seconds_left(self, step: int) -> float:
+        """Estimate of the training time that is left after ``step`` steps."""
+        if self.total_steps is not None:
+            return (self.total_steps - step) * self.seconds_per_step
+        assert self.seconds_limit is not None  # one of the two limits is always set
+        return max(0.0, self.seconds_limit - self.seconds)
 
     def next_progress(self, step: int) -> float:
         """What the fraction will be after the step that comes now (``step`` counts from 0)."""

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from modelwright.core.files import PARTIAL_SUFFIX, move_folder, write_json
 from modelwright.models.pretrained import load_tensors, model_tensors, save_tensors
@@ -35,22 +41,50 @@ class TrainState:
     horizon: Horizon
 
 
-def save_checkpoint(
-    folder: Path, model: CausalLM, optimizers: Optimizers, state: TrainState
-) -> None:
-    """Write ``folder/step-…`` and remove older checkpoints."""
-    folder.mkdir(parents=True, exist_ok=True)
-    final = folder / f"step-{state.step:08d}"
-    partial = final.with_name(final.name + PARTIAL_SUFFIX)
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    save_tensors(model_tensors(model), partial / MODEL)
-    save_tensors(optimizers.state_tensors(), partial / OPTIMIZER)
-    write_json(partial / STATE, asdict(state))
-    move_folder(partial, final)
-    for other in folder.iterdir():
-        if other != final:
-            shutil.rmtree(other)
+class CheckpointWriter:
+    """Saves checkpoints while training goes on: only copying the tensors holds it up.
+
+    Parameters
+    ----------
+    folder : Path
+        Where checkpoints lie, as ``step-…``; only the newest is kept.
+    model, optimizers
+        What is saved.
+    """
+
+    def __init__(self, folder: Path, model: CausalLM, optimizers: Optimizers):
+        self.folder, self.model, self.optimizers = folder, model, optimizers
+        self.stalled = 0.0
+        """Seconds that training had to wait."""
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._pending: Future[None] | None = None
+
+    def save(self, state: TrainState) -> None:
+        """Copy everything, and write it in a thread; waits if the last one is still written.
+
+        Raises
+        ------
+        OSError
+            If this or the last one could not be written, as on a full disk.
+        """
+        began = time.monotonic()
+        self.finish()
+        files = {
+            MODEL: _copies(model_tensors(self.model)),
+            OPTIMIZER: _copies(self.optimizers.state_tensors()),
+        }
+        self._pending = self._thread.submit(_write, self.folder, files, asdict(state))
+        self.stalled += time.monotonic() - began
+
+    def finish(self) -> None:
+        """Wait until everything is on disk."""
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            pending.result()
+
+    def close(self) -> None:
+        """Wait, whatever becomes of the last one, and end the thread."""
+        self._thread.shutdown(wait=True)
 
 
 def load_checkpoint(folder: Path, model: CausalLM, optimizers: Optimizers) -> TrainState | None:
@@ -62,4 +96,24 @@ def load_checkpoint(folder: Path, model: CausalLM, optimizers: Optimizers) -> Tr
     model.load_state_dict(load_tensors(newest / MODEL), strict=False)  # tied heads are stored once
     optimizers.load_state_tensors(load_tensors(newest / OPTIMIZER))
     state = json.loads((newest / STATE).read_text(encoding="utf-8"))
-    return TrainState(state["step"], state["tokens"], Horizon(**state["horizon"]))
+    return TrainState(**{**state, "horizon": Horizon(**state["horizon"])})
+
+
+def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    # A tensor that was on another device has been copied already; one on the CPU is still in use.
+    return {name: tensor.clone() for name, tensor in tensors.items()}
+
+
+def _write(folder: Path, files: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    final = folder / f"step-{state['step']:08d}"
+    partial = final.with_name(final.name + PARTIAL_SUFFIX)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    for name, tensors in files.items():
+        save_tensors(tensors, partial / name)
+    write_json(partial / STATE, state)
+    move_folder(partial, final)
+    for other in folder.iterdir():
+        if other != final:
+            shutil.rmtree(other)

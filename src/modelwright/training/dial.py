@@ -228,6 +228,7 @@ def choose_for_amount(budget: Budget, text_bytes: int) -> Plan:
         "steps": budget.amount * smallest_step,
         "tokens": budget.amount,
         "epochs": budget.amount * text_tokens,
+        "FLOPs": _tokens_of_flops(budget.amount),
     }[budget.unit]
     fitting = [
         (width, layers)
@@ -241,6 +242,17 @@ def choose_for_amount(budget: Budget, text_bytes: int) -> Plan:
     choice["finetune"]["budget"] = str(Budget(max(1.0, budget.amount / 2), budget.unit))
     reasons = [f"{layers} layers, {width} wide: the budget is {budget}, about {tokens:,.0f} tokens"]
     return choice, reasons, {"tokens": round(tokens)}
+
+
+def _tokens_of_flops(flops: float) -> float:
+    """Tokens that the largest fitting model sees for so many operations."""
+    counts = list[float]()
+    for width, layers in SHAPES:
+        config = shape_config(width, layers, 4096)
+        tokens = flops / config.flops_per_token(SEQUENCE_LENGTH)
+        if not counts or tokens >= TOKENS_PER_PARAMETER * config.block_parameter_count():
+            counts.append(tokens)
+    return counts[-1]
 
 
 def choice_for(width: int, layers: int, tokens: float, budget: str) -> dict[str, dict[str, Any]]:

@@ -57,7 +57,9 @@ def finetune(job: Job[FinetuneSettings]) -> Outcome:
             return {}
         return {"validation_loss": mean_loss(model, next_token, validation, precision)}
 
-    fitted = fit(job, settings, model, next_token, batches, measure, measure_count=4)
+    length = round(batches.tokens_per_step / batches.rows)
+    flops = model.config.flops_per_token(length)
+    fitted = fit(job, settings, model, next_token, batches, measure, 4, flops)
     save_model(model.cpu(), job.folder)
     copy_tokenizer(base, job)
     return Outcome(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -13,44 +13,11 @@ from torch import Tensor
 from modelwright.core.errors import TrainingError
 from modelwright.models.transformer import CausalLM
 from modelwright.training.batches import Batch, Batches
+from modelwright.training.callbacks.callback import Callback, StepReport
 from modelwright.training.checkpoint import TrainState
+from modelwright.training.objectives.objective import Objective
 from modelwright.training.optimizers import Optimizers
 from modelwright.training.schedule import WarmupStableDecay
-
-Objective = Callable[[CausalLM, Batch], Tensor]
-"""(model, micro-batch) → weighted sum of losses in nats."""
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """What one optimizer step measured.
-
-    Attributes
-    ----------
-    step : int
-        Steps done, this one included.
-    loss : float
-        Mean loss over the step's weight, nats.
-    gradient_norm : float
-        Norm before clipping.
-    learning_rate : float
-        Rate of the embedding group in this step.
-    tokens : int
-        Tokens of this step.
-    seconds : float
-        Time of this step, callbacks of the step before it included.
-    """
-
-    step: int
-    loss: float
-    gradient_norm: float
-    learning_rate: float
-    tokens: int
-    seconds: float
-
-
-Callback = Callable[[TrainState, StepReport], None]
-"""Called after every step: logging, validation, checkpoints."""
 
 
 @dataclass
@@ -67,8 +34,8 @@ class Loop:
         Type of the matrix products; weights and optimizer stay float32.
     max_gradient_norm : float
         Gradients longer than this are scaled down to it.
-    callbacks : list of Callback
-        In the order in which they are called.
+    callbacks : sequence of Callback
+        Called after every step, in this order.
     """
 
     model: CausalLM
@@ -79,7 +46,7 @@ class Loop:
     state: TrainState
     precision: torch.dtype
     max_gradient_norm: float = 1.0
-    callbacks: list[Callback] = field(default_factory=list)
+    callbacks: Sequence[Callback] = field(default_factory=list)
 
     def run(self) -> None:
         """Train until the horizon is reached.
@@ -100,11 +67,13 @@ class Loop:
         """Take one optimizer step that began at ``started``; also returns when it ended."""
         state, horizon = self.state, self.state.horizon
         micro_batches = self.batches.at(state.step)
+        # Fixed before the first backward pass, over all micro-batches.
         weight = sum(float(batch.weights.sum()) for batch in micro_batches)
-        loss = sum(self._backward(batch, weight) for batch in micro_batches)
+        measures = self._backward(micro_batches, weight)
         norm = float(
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.max_gradient_norm)
         )
+        loss = measures["loss"]
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingError(
                 f"loss {loss} and gradient norm {norm} at step {state.step + 1} are not finite",
@@ -117,13 +86,25 @@ class Loop:
         horizon.advance(state.step, now - started)
         state.step += 1
         state.tokens += tokens
-        peak = self.optimizers.peak_learning_rate
-        return StepReport(state.step, loss, norm, peak * rate, tokens, now - started), now
+        return StepReport(
+            step=state.step,
+            measures=measures,
+            gradient_norm=norm,
+            learning_rate=self.optimizers.peak_learning_rate * rate,
+            tokens=tokens,
+            seconds=now - started,
+        ), now
 
-    def _backward(self, batch: Batch, weight: float) -> float:
-        """Add the micro-batch's gradients, already divided by the whole step's weight."""
+    def _backward(self, micro_batches: Sequence[Batch], weight: float) -> dict[str, float]:
+        """Leave the gradients of the whole step in the parameters; return its mean losses."""
         device = next(self.model.parameters()).device
-        with torch.autocast(device.type, self.precision, enabled=self.precision != torch.float32):
-            loss = self.objective(self.model, batch.to(device)) / weight
-        loss.backward()  # type: ignore[no-untyped-call]
-        return float(loss.detach())
+        sums = dict[str, Tensor]()
+        for batch in micro_batches:
+            with torch.autocast(
+                device.type, self.precision, enabled=self.precision != torch.float32
+            ):
+                losses = self.objective(self.model, batch.to(device))
+            (losses.total / weight).backward()  # type: ignore[no-untyped-call]
+            for name, value in {"loss": losses.total.detach(), **losses.measures}.items():
+                sums[name] = sums[name] + value if name in sums else value
+        return {name: float(value) / weight for name, value in sums.items()}

@@ -7,40 +7,60 @@ import shutil
 import torch
 
 from modelwright.core.artifact import Artifact
-from modelwright.core.errors import InputError
+from modelwright.core.errors import InputError, UsageError
 from modelwright.core.job import Job, Outcome
 from modelwright.core.settings import chosen
 from modelwright.models.config import TransformerConfig
 from modelwright.models.device import pick_device, pick_precision
-from modelwright.models.pretrained import save_model
+from modelwright.models.pretrained import load_model, save_model
 from modelwright.models.transformer import CausalLM, initialise
 from modelwright.tokens.shards import TokenShards
 from modelwright.tokens.tokenizer import TOKENIZER_FILES, Tokenizer
 from modelwright.tokens.train import MULTIPLE
 from modelwright.training.batches import Batch, WindowBatches
 from modelwright.training.fit import fit
+from modelwright.training.objectives.distillation import distillation
 from modelwright.training.objectives.next_token import next_token
+from modelwright.training.objectives.objective import Objective
 from modelwright.training.settings import PretrainSettings
 from modelwright.training.validation import bits_per_byte, mean_loss
+
+SHAPE = (
+    "hidden_size",
+    "layers",
+    "heads",
+    "kv_heads",
+    "head_dim",
+    "intermediate_size",
+    "tie_embeddings",
+    "context_length",
+)
+"""Settings that a base model decides."""
 
 
 def pretrain(job: Job[PretrainSettings]) -> Outcome:
     """Train on shards (input ``shards``) made with a tokenizer (input ``tokenizer``).
 
+    With an input ``base`` training goes on from that model's weights, with an input ``teacher`` it
+    learns from that model's probabilities too.
+
     Raises
     ------
     InputError
-        If the shards hold less than one window, or were made with another tokenizer.
+        If the shards hold less than one window, or were made with another tokenizer; if base or
+        teacher have another vocabulary.
+    UsageError
+        If a shape is asked for and there is a base, which has one.
     """
     settings = job.settings
     shards_artifact, tokenizer_artifact = job.input("shards"), job.input("tokenizer")
     tokenizer = Tokenizer.load(tokenizer_artifact.path)
     train = _open_shards(shards_artifact, "train", tokenizer)
     length = chosen(settings, "sequence_length", settings.sequence_length)
-    config = model_config(settings, tokenizer, settings.context_length or length)
+    model = _first_model(settings, tokenizer, length, job.inputs.get("base"))
+    config = model.config
     length = min(length, config.max_position_embeddings, train.tokens - 1)
-    model = CausalLM(config)
-    initialise(model, settings.seed)
+    objective = _objective(settings, tokenizer, job.inputs.get("teacher"))
     batches = WindowBatches(
         train,
         length,
@@ -64,7 +84,16 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
             "validation_bits_per_byte": bits_per_byte(loss, held_out, tokenizer),
         }
 
-    fitted = fit(job, settings, model, next_token, batches, measure, settings.validation_count)
+    fitted = fit(
+        job,
+        settings,
+        model,
+        objective,
+        batches,
+        measure,
+        settings.validation_count,
+        config.flops_per_token(length),
+    )
     save_model(model.cpu(), job.folder)
     copy_tokenizer(tokenizer_artifact, job)
     return Outcome(
@@ -76,6 +105,45 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
         metrics={"training_seconds": round(fitted.seconds, 1), **fitted.measures},
         settings={"sequence_length": length, **_shape(config)},
     )
+
+
+def _first_model(
+    settings: PretrainSettings, tokenizer: Tokenizer, length: int, base: Artifact | None
+) -> CausalLM:
+    """The model before training."""
+    if base is None:
+        model = CausalLM(model_config(settings, tokenizer, settings.context_length or length))
+        initialise(model, settings.seed)
+        return model
+    asked = [name for name in SHAPE if name in settings.model_fields_set]
+    if asked:
+        raise UsageError(f"'{asked[0]}' is that of the base model", fix="leave it out")
+    model = load_model(base.path).train()
+    _check_vocabulary(model, tokenizer, base)
+    return model
+
+
+def _objective(
+    settings: PretrainSettings, tokenizer: Tokenizer, teacher: Artifact | None
+) -> Objective:
+    if teacher is None:
+        return next_token
+    model = load_model(teacher.path, pick_device(settings.device))
+    _check_vocabulary(model, tokenizer, teacher)
+    return distillation(model, settings.temperature, settings.teacher_share)
+
+
+def _check_vocabulary(model: CausalLM, tokenizer: Tokenizer, artifact: Artifact) -> None:
+    theirs = Tokenizer.load(artifact.path)
+    if theirs.vocabulary_size != tokenizer.vocabulary_size or any(
+        theirs.token_bytes(token) != tokenizer.token_bytes(token)
+        for token in range(tokenizer.vocabulary_size)
+    ):
+        raise InputError(
+            "the model has another tokenizer than the shards",
+            where=artifact.path,
+            fix="make the shards with the tokenizer in that folder",
+        )
 
 
 def model_config(

@@ -75,6 +75,12 @@ class PretrainSettings(LoopSettings):
     context_length: int | None = Field(
         None, ge=16, description="longest sequence the model takes; by default that of training"
     )
+    temperature: float = Field(
+        1.0, gt=0, description="softens the teacher's and the model's probabilities"
+    )
+    teacher_share: float = Field(
+        0.5, ge=0, le=1, description="part of the teacher in the loss, the rest is the text's"
+    )
     validation_windows: int = Field(64, ge=1, description="held-out windows to measure on")
     validation_count: int = Field(8, ge=0, description="how often to measure during the run")
 

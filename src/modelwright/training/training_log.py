@@ -7,6 +7,7 @@ from pathlib import Path
 
 from modelwright.core.files import write_text
 from modelwright.core.job import LogMetrics
+from modelwright.training.checkpoint import TrainState
 
 FILE = "training.jsonl"
 
@@ -28,6 +29,11 @@ class TrainingLog:
         self.path, self.log_metrics = path, log_metrics
         kept = [row for row in _read_rows(path) if row["step"] <= step]
         write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
+
+    def write_measures(self, state: TrainState, values: dict[str, float]) -> None:
+        """Append measurements on held-out data."""
+        where = {"tokens": state.tokens, "seconds": state.horizon.seconds}
+        self.write(state.step, {**where, **values})
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Append one row."""

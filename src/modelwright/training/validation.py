@@ -10,7 +10,7 @@ import torch
 from modelwright.models.transformer import CausalLM
 from modelwright.tokens.tokenizer import Tokenizer
 from modelwright.training.batches import Batch
-from modelwright.training.loop import Objective
+from modelwright.training.objectives.objective import Objective
 
 
 def mean_loss(
@@ -23,7 +23,7 @@ def mean_loss(
     use_autocast = precision != torch.float32
     with torch.inference_mode(), torch.autocast(device.type, precision, enabled=use_autocast):
         for batch in batches:
-            total += float(objective(model, batch.to(device)))
+            total += float(objective(model, batch.to(device)).total)
             weight += float(batch.weights.sum())
     model.train()
     return total / weight

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-from torch.nn import functional as F
-
 from modelwright.models.transformer import CausalLM
 from modelwright.training.batches import Batch
+from modelwright.training.cross_entropy import linear_cross_entropy
+from modelwright.training.objectives.objective import Losses
 
 
-def next_token(model: CausalLM, batch: Batch) -> Tensor:
+def next_token(model: CausalLM, batch: Batch) -> Losses:
     """Weighted sum of the cross-entropies of all targets, in nats.
 
     Parameters
@@ -18,16 +17,13 @@ def next_token(model: CausalLM, batch: Batch) -> Tensor:
         The model.
     batch : Batch
         Targets with weight 0 add nothing.
-
-    Returns
-    -------
-    Tensor
-        A float32 scalar; divide by the weight of the *whole* step, not of the micro-batch, so that
-        accumulated steps equal full ones.
     """
-    logits = model(batch.tokens)
-    losses = F.cross_entropy(
-        logits.flatten(0, 1).float(), batch.targets.flatten(), reduction="none"
+    hidden = model.hidden_states(batch.tokens)
+    return Losses(
+        linear_cross_entropy(
+            hidden.flatten(0, 1),
+            model.lm_head.weight,
+            batch.targets.flatten(),
+            batch.weights.flatten(),
+        )
     )
-    total: Tensor = (losses * batch.weights.flatten()).sum()
-    return total

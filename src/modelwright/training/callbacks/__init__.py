@@ -1,0 +1,1 @@
+"""Callbacks: what happens after a step besides training, each in its file."""

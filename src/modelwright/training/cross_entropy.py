@@ -1,0 +1,99 @@
+"""Cross-entropy of a linear head in chunks of rows, so that the logits never exist as a whole.
+
+The gradients of logits, hidden states and head are worked out in the forward pass, chunk by chunk,
+while the chunk's logits are in the cache: with V classes the loss takes O(chunk · V) memory instead
+of O(rows · V), and the logits are computed once (Wijmans et al. 2024, arXiv:2411.09009, and Hsu et
+al. 2024, arXiv:2410.10989, describe the idea).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CHUNK_ELEMENTS = 1 << 20
+"""Logits in a chunk: 4 MB in float32, which stays in the last-level cache."""
+
+
+def linear_cross_entropy(hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sum of the cross-entropies of ``softmax(hidden · headᵀ)``, in nats.
+
+    Parameters
+    ----------
+    hidden : Tensor
+        Hidden states (N, C); under autocast the products are made in its type, sums in float32.
+    head : Tensor
+        Weight of the output layer (V, C).
+    targets : Tensor
+        Classes (N,), int64.
+    weights : Tensor
+        Weight of each row (N,), float32; no gradient flows to it.
+
+    Returns
+    -------
+    Tensor
+        A float32 scalar.
+    """
+    device = hidden.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+    with torch.autocast(device, enabled=False):
+        needs_gradient = torch.is_grad_enabled() and (hidden.requires_grad or head.requires_grad)
+        if needs_gradient:
+            total: Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
+                hidden, head, targets, weights, dtype
+            )
+            return total
+        return _forward(hidden.to(dtype), head.to(dtype), targets, weights)
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor, dtype: torch.dtype
+    ) -> Tensor:
+        rows, table = hidden.to(dtype), head.to(dtype)
+        hidden_gradient = torch.empty_like(rows)
+        head_gradient = torch.zeros_like(head, dtype=torch.float32)
+        total = torch.zeros((), device=hidden.device)
+        for part in _chunks(rows, table):
+            logits = (rows[part] @ table.t()).float()
+            log_sums = logits.logsumexp(-1, keepdim=True)
+            picked = logits.gather(1, targets[part, None])
+            total += ((log_sums - picked).squeeze(1) * weights[part]).sum()
+            # d loss / d logits = weight · (softmax - one-hot)
+            slopes = logits.sub_(log_sums).exp_()
+            slopes.scatter_add_(1, targets[part, None], -torch.ones_like(picked))
+            narrow = slopes.mul_(weights[part, None]).to(dtype)
+            torch.mm(narrow, table, out=hidden_gradient[part])
+            head_gradient += narrow.t() @ rows[part]
+        ctx.save_for_backward(hidden_gradient, head_gradient)
+        ctx.types = hidden.dtype, head.dtype
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        hidden_gradient, head_gradient = ctx.saved_tensors
+        hidden_type, head_type = ctx.types
+        return (
+            (hidden_gradient * gradient).to(hidden_type),
+            (head_gradient * gradient).to(head_type),
+            None,
+            None,
+            None,
+        )
+
+
+def _forward(rows: Tensor, table: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    total = torch.zeros((), device=rows.device)
+    for part in _chunks(rows, table):
+        logits = (rows[part] @ table.t()).float()
+        picked = logits.gather(1, targets[part, None]).squeeze(1)
+        total += ((logits.logsumexp(-1) - picked) * weights[part]).sum()
+    return total
+
+
+def _chunks(rows: Tensor, table: Tensor) -> list[slice]:
+    size = max(1, CHUNK_ELEMENTS // table.shape[0])
+    return [slice(start, start + size) for start in range(0, rows.shape[0], size)]

@@ -1,0 +1,80 @@
+"""Pretraining from another model's weights, and from a teacher, through the command line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Command
+
+from modelwright.core.workspace import Workspace
+from modelwright.models.pretrained import load_model
+
+TRAINING = (
+    "--sequence-length", "64", "--batch-rows", "2", "--budget", "2 steps",
+    "--learning-rate", "0.001", "--matrix-learning-rate", "0.001",
+)  # fmt: skip
+
+
+@pytest.fixture
+def folders(finished: Workspace) -> dict[str, Path]:
+    return {artifact.manifest.stage: artifact.path for artifact in finished.artifacts()}
+
+
+def arguments(folders: dict[str, Path], out: Path) -> list[str]:
+    given = ["pretrain", "--out", str(out), "--shards", str(folders["shards"])]
+    return [*given, "--tokenizer", str(folders["tokenizer"]), *TRAINING]
+
+
+def test_training_goes_on_from_a_base(
+    command: Command, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    base = folders["pretrain"]
+    result = command(*arguments(folders, tmp_path / "model"), "--base", str(base))
+    assert result.exit_code == 0, result.errors
+    before, after = load_model(base).state_dict(), load_model(tmp_path / "model").state_dict()
+    assert before.keys() == after.keys()
+    changes = [(after[name] - before[name]).norm() / before[name].norm() for name in before]
+    assert 0 < max(changes) < 0.5  # two small steps away, not somewhere else
+    manifest = json.loads((tmp_path / "model" / "manifest.json").read_text())
+    assert {parent["role"] for parent in manifest["parents"]} == {"shards", "tokenizer", "base"}
+
+
+def test_a_base_has_its_shape(command: Command, folders: dict[str, Path], tmp_path: Path) -> None:
+    given = arguments(folders, tmp_path / "model")
+    result = command(*given, "--base", str(folders["pretrain"]), "--hidden-size", "128")
+    assert result.exit_code == 2
+    assert "hidden_size" in result.errors
+
+
+def test_a_teacher_is_learnt_from(
+    command: Command, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    shape = ("--hidden-size", "64", "--layers", "1")
+    taught, alone = tmp_path / "taught", tmp_path / "alone"
+    result = command(
+        *arguments(folders, taught), *shape, "--teacher", str(folders["pretrain"]),
+        "--temperature", "2", "--teacher-share", "0.8",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.errors
+    assert command(*arguments(folders, alone), *shape).exit_code == 0
+    ours, theirs = load_model(taught).state_dict(), load_model(alone).state_dict()
+    assert any(not torch.equal(ours[name], theirs[name]) for name in ours)
+    rows = (taught / "log" / "training.jsonl").read_text().splitlines()
+    assert any("divergence" in json.loads(row) for row in rows)
+
+
+def test_another_vocabulary_is_refused(
+    command: Command, folders: dict[str, Path], tmp_path: Path, tokenizer_folder: Path
+) -> None:
+    stranger = tmp_path / "stranger"
+    shutil.copytree(folders["pretrain"], stranger)
+    for path in tokenizer_folder.iterdir():
+        shutil.copyfile(path, stranger / path.name)
+    (stranger / "manifest.json").unlink()
+    result = command(*arguments(folders, tmp_path / "model"), "--base", str(stranger))
+    assert result.exit_code == 1
+    assert "another tokenizer" in result.errors
