@@ -78,3 +78,22 @@ def test_another_vocabulary_is_refused(
     result = command(*arguments(folders, tmp_path / "model"), "--base", str(stranger))
     assert result.exit_code == 1
     assert "another tokenizer" in result.errors
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_other_families_open_in_transformers(
+    command: Command, folders: dict[str, Path], tmp_path: Path, family: str
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    out = tmp_path / "model"
+    shape = ("--family", family, "--hidden-size", "64", "--layers", "1")
+    result = command(
+        *arguments(folders, out), *shape, "--mask-documents", "--recompute-activations"
+    )
+    assert result.exit_code == 0, result.errors
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32)
+    assert theirs.config.model_type == family
+    tokens = torch.arange(40)[None]
+    with torch.no_grad():
+        logits, expected = load_model(out)(tokens), theirs(tokens).logits
+    assert torch.allclose(logits, expected, atol=1e-4)

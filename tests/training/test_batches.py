@@ -44,6 +44,19 @@ def test_micro_batches_hold_the_same_rows(shards: TokenShards) -> None:
     assert torch.equal(whole[0].tokens, torch.cat([part.tokens for part in parts]))
 
 
+def test_documents_begin_with_the_end_of_text(shards: TokenShards) -> None:
+    plain = WindowBatches(shards, 40, rows=4, micro_rows=4, seed=3).at(1)[0]
+    (batch,) = WindowBatches(shards, 40, 4, 4, seed=3, mask_documents=True).at(1)
+    assert plain.documents is None
+    assert batch.documents is not None
+    assert torch.equal(batch.tokens, plain.tokens)
+    for tokens, documents in zip(batch.tokens, batch.documents, strict=True):
+        for place in range(1, 40):
+            begins = bool(tokens[place] == shards.end_of_text)
+            assert bool(documents[place] != documents[place - 1]) == begins
+    assert int(batch.documents.max()) > 1
+
+
 def examples() -> list[TokenizedExample]:
     return [
         TokenizedExample.of(

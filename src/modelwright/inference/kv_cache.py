@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from modelwright.models.attention import LayerCache
 from modelwright.models.config import TransformerConfig
-from modelwright.models.transformer import LayerCache
 
 _SMALLEST_LENGTH = 64
 

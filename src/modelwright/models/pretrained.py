@@ -15,6 +15,7 @@ from torch import Tensor
 from modelwright.core.errors import InputError, ModelwrightError
 from modelwright.core.files import PARTIAL_SUFFIX, sync_file, sync_folder, write_json
 from modelwright.models.config import TransformerConfig
+from modelwright.models.families.table import family_named, read_config
 from modelwright.models.transformer import CausalLM
 
 CONFIG, WEIGHTS, GENERATION_CONFIG = "config.json", "model.safetensors", "generation_config.json"
@@ -39,11 +40,13 @@ def load_config(folder: Path) -> TransformerConfig:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"config.json is damaged: {error}", where=path) from None
-    return TransformerConfig.from_hugging_face(config, str(path))
+    return read_config(config, str(path))
 
 
 def load_model(folder: Path, device: torch.device | str = "cpu") -> CausalLM:
     """Open a model folder, ours or one that ``transformers`` wrote, in fp32.
+
+    Weights that are stored in another number format are converted.
 
     Raises
     ------
@@ -51,7 +54,7 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> CausalLM:
         If files are missing or damaged, or tensors do not fit ``config.json``.
     """
     config = load_config(folder)
-    tensors = load_weights(folder)
+    tensors = family_named(config.family).to_our_names(load_weights(folder))
     if config.tie_word_embeddings:
         tensors.pop("lm_head.weight", None)
     model = CausalLM(config)
@@ -67,10 +70,12 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> CausalLM:
 def save_model(model: CausalLM, folder: Path) -> None:
     """Write ``config.json``, ``generation_config.json`` and ``model.safetensors``.
 
+    Names and shapes are those of the model's family, so that ``transformers`` opens the folder.
     Tied embeddings are stored once, under the embedding's name.
     """
     config = model.config
-    write_json(folder / CONFIG, config.to_hugging_face())
+    family = family_named(config.family)
+    write_json(folder / CONFIG, family.write_config(config))
     write_json(
         folder / GENERATION_CONFIG,
         {
@@ -80,11 +85,11 @@ def save_model(model: CausalLM, folder: Path) -> None:
             "max_length": config.max_position_embeddings,
         },
     )
-    save_tensors(model_tensors(model), folder / WEIGHTS)
+    save_tensors(family.to_their_names(model_tensors(model)), folder / WEIGHTS)
 
 
 def model_tensors(model: CausalLM) -> dict[str, Tensor]:
-    """The tensors to store, on the CPU, by Hugging Face's names."""
+    """The model's tensors by our own names, on the CPU, tied ones once."""
     tied = model.config.tie_word_embeddings
     return {
         name: tensor.detach().cpu().contiguous()

@@ -1,85 +1,28 @@
-"""A decoder-only transformer in Qwen3's exact shape, parameters named as Hugging Face names them.
+"""One transformer for all families; what differs between them is said in its config.
 
-Shapes in comments: B batch, T new tokens, S tokens attended to, H query heads, K key/value heads,
-D width of a head, C width of the residual stream.
+Shapes in comments: B batch, T new tokens, S tokens attended to, D width of a head, C width of the
+residual stream.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
+from modelwright.core.errors import InputError
+from modelwright.models.attention import Attention, LayerCache
 from modelwright.models.config import TransformerConfig
-
-
-class LayerCache(Protocol):
-    """Keeps the keys and values of one layer between calls (see ``inference/kv_cache.py``)."""
-
-    def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store new keys and values (B, K, T, D); return all to attend to (B, K, S, D)."""
-
-
-class RMSNorm(nn.Module):
-    """Root-mean-square normalisation (Zhang and Sennrich 2019, arXiv:1910.07467)."""
-
-    def __init__(self, width: int, eps: float):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-        self.eps = eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        # The weight in the input's type: torch has a fused kernel for equal types only.
-        return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
-
-
-class Attention(nn.Module):
-    """Grouped-query attention with RMS-normalised queries and keys, and rotary positions."""
-
-    def __init__(self, config: TransformerConfig):
-        super().__init__()
-        self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
-        self.head_dim = config.head_dim
-        width = config.hidden_size
-        self.q_proj = nn.Linear(width, self.heads * self.head_dim, bias=False)
-        self.k_proj = nn.Linear(width, self.kv_heads * self.head_dim, bias=False)
-        self.v_proj = nn.Linear(width, self.kv_heads * self.head_dim, bias=False)
-        self.o_proj = nn.Linear(self.heads * self.head_dim, width, bias=False)
-        self.q_norm = RMSNorm(self.head_dim, eps=config.rms_norm_eps)
-        self.k_norm = RMSNorm(self.head_dim, eps=config.rms_norm_eps)
-
-    def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, cache: LayerCache | None
-    ) -> Tensor:
-        batch, length, _ = x.shape
-        q = self.q_norm(self.q_proj(x).view(batch, length, self.heads, self.head_dim))
-        k = self.k_norm(self.k_proj(x).view(batch, length, self.kv_heads, self.head_dim))
-        v = self.v_proj(x).view(batch, length, self.kv_heads, self.head_dim).transpose(1, 2)
-        q = rotate(q.transpose(1, 2), cos, sin)  # (B, H, T, D)
-        k = rotate(k.transpose(1, 2), cos, sin)  # (B, K, T, D)
-        if cache is not None:
-            k, v = cache.append(k, v)  # (B, K, S, D)
-        out = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=self.heads != self.kv_heads
-        )
-        mixed: Tensor = self.o_proj(out.transpose(1, 2).reshape(batch, length, -1))
-        return mixed
-
-
-class FeedForward(nn.Module):
-    """SwiGLU (Shazeer 2020, arXiv:2002.05202)."""
-
-    def __init__(self, config: TransformerConfig):
-        super().__init__()
-        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
-        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
-        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
-        return out
+from modelwright.models.feed_forward import FeedForward
+from modelwright.models.masks import (
+    AttentionMask,
+    block_mask,
+    dense_mask,
+    first_of_document,
+    narrowed,
+)
+from modelwright.models.norms import make_norm
+from modelwright.models.rotary import rotary_tables
 
 
 class Block(nn.Module):
@@ -87,27 +30,34 @@ class Block(nn.Module):
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
-        self.input_layernorm = RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.input_layernorm = make_norm(config)
         self.self_attn = Attention(config)
-        self.post_attention_layernorm = RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.post_attention_layernorm = make_norm(config)
         self.mlp = FeedForward(config)
 
     def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, cache: LayerCache | None
+        self,
+        x: Tensor,
+        angles: tuple[Tensor, Tensor] | None,
+        mask: AttentionMask,
+        cache: LayerCache | None,
     ) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin, mask, cache)
+        """Map the residual stream (B, T, C) to the next one."""
+        x = x + self.self_attn(self.input_layernorm(x), angles, mask, cache)
         out: Tensor = x + self.mlp(self.post_attention_layernorm(x))
         return out
 
 
 class Decoder(nn.Module):
-    """Embedding, blocks and final norm."""
+    """Embeddings, blocks and final norm."""
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        if config.positions == "learned":
+            self.embed_positions = nn.Embedding(config.max_position_embeddings, config.hidden_size)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
-        self.norm = RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.norm = make_norm(config)
 
 
 class CausalLM(nn.Module):
@@ -118,22 +68,31 @@ class CausalLM(nn.Module):
     config : TransformerConfig
         Its shape.
 
+    Attributes
+    ----------
+    recompute_activations : bool
+        Whether training keeps only each block's input and runs the block again in the backward
+        pass (Chen et al. 2016, arXiv:1604.06174): less memory, a third more work, equal results.
+
     Notes
     -----
-    State-dict names equal those of ``transformers.Qwen3ForCausalLM``. A new model has no defined
-    weights until :func:`initialise` or :func:`modelwright.models.pretrained.load_model` fills them.
+    State-dict names equal those of ``transformers.Qwen3ForCausalLM``, also for families whose
+    files name their tensors otherwise. A new model has no defined weights until
+    :func:`initialise` or :func:`modelwright.models.pretrained.load_model` fills them.
     """
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
         self.config = config
+        self.recompute_activations = False
         self.model = Decoder(config)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         if config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
-        cos, sin = rotary_tables(config)
-        self.register_buffer("rotary_cos", cos, persistent=False)
-        self.register_buffer("rotary_sin", sin, persistent=False)
+        if config.positions == "rotary":
+            cos, sin = rotary_tables(config)
+            self.register_buffer("rotary_cos", cos, persistent=False)
+            self.register_buffer("rotary_sin", sin, persistent=False)
 
     def hidden_states(
         self,
@@ -141,6 +100,7 @@ class CausalLM(nn.Module):
         positions: Tensor | None = None,
         mask: Tensor | None = None,
         caches: list[LayerCache] | None = None,
+        documents: Tensor | None = None,
     ) -> Tensor:
         """Run all layers.
 
@@ -149,27 +109,44 @@ class CausalLM(nn.Module):
         tokens : Tensor
             Token ids (B, T), int64.
         positions : Tensor, optional
-            Position of each token (B, T) or (T,), int64; by default 0 … T-1.
+            Position of each token (B, T) or (T,), int64; by default 0 … T-1. Learned positions
+            begin anew with each of ``documents``; rotary ones need not, they are relative.
         mask : Tensor, optional
-            True where a query may look (B, 1, T, S); by default causal.
+            True where a query may look (B, 1, T, S); by default causal. Layers with a sliding
+            window look less far. With caches, column s is the token at position s.
         caches : list of LayerCache, optional
             One for each layer.
+        documents : Tensor, optional
+            The document of each token (B, T), int64, where several are packed into one sequence:
+            tokens see only earlier tokens of their own. Not together with a mask or caches.
 
         Returns
         -------
         Tensor
             Normalised hidden states (B, T, C).
+
+        Raises
+        ------
+        InputError
+            If the sequence is longer than the model's context, or documents come with a mask.
         """
-        cos, sin = self.get_buffer("rotary_cos"), self.get_buffer("rotary_sin")  # (max, D)
-        if positions is None:
-            cos, sin = cos[: tokens.shape[1]], sin[: tokens.shape[1]]  # (T, D)
-        elif positions.dim() == 1:
-            cos, sin = cos[positions], sin[positions]
-        else:
-            cos, sin = cos[positions].unsqueeze(1), sin[positions].unsqueeze(1)  # (B, 1, T, D)
-        x = self.model.embed_tokens(tokens)
+        if tokens.shape[1] > self.config.max_position_embeddings:
+            raise InputError(
+                f"a sequence of {tokens.shape[1]} tokens does not fit into the model's context of "
+                f"{self.config.max_position_embeddings}"
+            )
+        masks = self._masks(tokens, positions, mask, caches, documents)
+        angles = self._angles(tokens.shape[1], positions)
+        x = self._embed(tokens, positions, documents)
+        recompute = self.recompute_activations and self.training and caches is None
         for index, layer in enumerate(self.model.layers):
-            x = layer(x, cos, sin, mask, None if caches is None else caches[index])
+            if recompute:  # there is no randomness in a block that would have to be replayed
+                x = checkpoint(
+                    layer, x, angles, masks[index], None,
+                    use_reentrant=False, preserve_rng_state=False,
+                )  # fmt: skip
+            else:
+                x = layer(x, angles, masks[index], None if caches is None else caches[index])
         out: Tensor = self.model.norm(x)
         return out
 
@@ -179,47 +156,78 @@ class CausalLM(nn.Module):
         positions: Tensor | None = None,
         mask: Tensor | None = None,
         caches: list[LayerCache] | None = None,
+        documents: Tensor | None = None,
     ) -> Tensor:
         """Logits (B, T, vocab_size); parameters as in :meth:`hidden_states`."""
-        logits: Tensor = self.lm_head(self.hidden_states(tokens, positions, mask, caches))
+        hidden = self.hidden_states(tokens, positions, mask, caches, documents)
+        logits: Tensor = self.lm_head(hidden)
         return logits
 
+    def _embed(self, tokens: Tensor, positions: Tensor | None, documents: Tensor | None) -> Tensor:
+        x: Tensor = self.model.embed_tokens(tokens)  # (B, T, C)
+        if self.config.positions == "learned":
+            if positions is None:
+                positions = torch.arange(tokens.shape[1], device=tokens.device)
+                if documents is not None:
+                    positions = positions - first_of_document(documents)
+            x = x + self.model.embed_positions(positions)
+        return x
 
-def rotary_tables(config: TransformerConfig) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (max_position_embeddings, D) of RoPE in the half-split layout.
+    def _angles(self, length: int, positions: Tensor | None) -> tuple[Tensor, Tensor] | None:
+        """Cosines and sines of the tokens' positions, (T, D) or (B, 1, T, D)."""
+        if self.config.positions != "rotary":
+            return None
+        cos, sin = self.get_buffer("rotary_cos"), self.get_buffer("rotary_sin")  # (max, D)
+        if positions is None:
+            return cos[:length], sin[:length]
+        if positions.dim() == 1:
+            return cos[positions], sin[positions]
+        return cos[positions].unsqueeze(1), sin[positions].unsqueeze(1)
 
-    Su et al. 2021 (arXiv:2104.09864), laid out as Hugging Face does: feature i turns with
-    feature i + D/2.
-    """
-    dim = config.head_dim
-    exponents = torch.arange(0, dim, 2, dtype=torch.int64).float() / dim
-    frequencies = 1.0 / (config.rope_theta**exponents)
-    angles = torch.arange(config.max_position_embeddings).float()[:, None] * frequencies[None, :]
-    angles = torch.cat([angles, angles], dim=-1)
-    return angles.cos(), angles.sin()
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn queries or keys (B, heads, T, D) by their positions' angles."""
-    first, second = x.chunk(2, dim=-1)
-    return x * cos.to(x.dtype) + torch.cat([-second, first], dim=-1) * sin.to(x.dtype)
+    def _masks(
+        self,
+        tokens: Tensor,
+        positions: Tensor | None,
+        mask: Tensor | None,
+        caches: list[LayerCache] | None,
+        documents: Tensor | None,
+    ) -> list[AttentionMask]:
+        """The mask of each layer; those with the same window share one."""
+        if documents is not None and (mask is not None or caches is not None):
+            raise InputError("documents say what to look at, and so does a mask or a cache")
+        length, device = tokens.shape[1], tokens.device
+        windows = [self.config.window(layer) for layer in range(self.config.num_hidden_layers)]
+        masks = dict[int | None, AttentionMask]()
+        for window in set(windows):
+            if mask is None:
+                # Generation sees a new length at each call, for which kernels are not compiled.
+                make = block_mask if device.type == "cuda" and caches is None else dense_mask
+                masks[window] = make(length, window, documents, device)
+            elif window is None:
+                masks[window] = mask
+            else:
+                cached = None if caches is None else positions
+                queries = torch.arange(length, device=device) if cached is None else cached
+                masks[window] = narrowed(mask, queries, window)
+        return [masks[window] for window in windows]
 
 
 def initialise(model: CausalLM, seed: int) -> None:
     """Fill a new model's weights, the same for the same seed.
 
-    Matrices get N(0, 1/fan_in); the projections that write to the residual stream start at zero,
-    so that each block begins as the identity (Zhang et al. 2019, arXiv:1901.09321); the embedding
-    gets N(0, 0.02), small enough for a tied output head to start near uniform.
+    Matrices get N(0, 1/fan_in), or the config's ``initial_std``; the projections that write to
+    the residual stream start at zero, so that each block begins as the identity (Zhang et al.
+    2019, arXiv:1901.09321); embeddings get N(0, 0.02), small enough for a tied output head to
+    start near uniform; biases are 0, weights of norms 1.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() == 1:
-                parameter.fill_(1.0)
+                parameter.fill_(0.0 if name.endswith(".bias") else 1.0)
             elif name.endswith(("o_proj.weight", "down_proj.weight")):
                 parameter.zero_()
             else:
-                embedding = name.endswith(("embed_tokens.weight", "lm_head.weight"))
-                std = 0.02 if embedding else parameter.shape[1] ** -0.5
+                is_table = "embed_" in name or name.endswith("lm_head.weight")
+                std = 0.02 if is_table else model.config.initial_std or parameter.shape[1] ** -0.5
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)

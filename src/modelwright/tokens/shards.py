@@ -132,6 +132,7 @@ class TokenShards:
             entry, dtype = index["splits"][split], index["dtype"]
             self.tokens: int = entry["tokens"]
             self.vocabulary_size: int = index["vocabulary_size"]
+            self.end_of_text: int = index["end_of_text"]
             files = [folder / f"{name}.bin" for name in entry["shards"]]
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"the shards' index is damaged: {error!r}", where=path) from None

@@ -31,15 +31,19 @@ class Batch:
         Ids to predict (B, T), int64.
     weights : Tensor
         Weight of each target (B, T), float32; 0 where no loss is wanted.
+    documents : Tensor, optional
+        The document of each input (B, T), int64, where tokens may only look at their own.
     """
 
     tokens: Tensor
     targets: Tensor
     weights: Tensor
+    documents: Tensor | None = None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The batch with every tensor changed, as moved to a device."""
-        return Batch(change(self.tokens), change(self.targets), change(self.weights))
+        documents = None if self.documents is None else change(self.documents)
+        return Batch(change(self.tokens), change(self.targets), change(self.weights), documents)
 
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
@@ -79,10 +83,21 @@ class WindowBatches:
         Windows in a micro-batch.
     seed : int
         Sets the order.
+    mask_documents : bool
+        Whether tokens may only look at their own document.
     """
 
-    def __init__(self, shards: TokenShards, length: int, rows: int, micro_rows: int, seed: int):
+    def __init__(
+        self,
+        shards: TokenShards,
+        length: int,
+        rows: int,
+        micro_rows: int,
+        seed: int,
+        mask_documents: bool = False,
+    ):
         self.shards, self.length, self.rows = shards, length, rows
+        self.first_token = shards.end_of_text if mask_documents else None
         self.micro_rows, self.seed = min(micro_rows, rows), seed
         # One token more than T is read (the last target), and epochs start up to T-1 later.
         self.windows = max(1, (shards.tokens - length) // length)
@@ -94,7 +109,7 @@ class WindowBatches:
         first = step * self.rows
         rows = [self._window(index) for index in range(first, first + self.rows)]
         return [
-            _next_token_batch(torch.stack(rows[start : start + self.micro_rows]))
+            next_token_batch(torch.stack(rows[start : start + self.micro_rows]), self.first_token)
             for start in range(0, self.rows, self.micro_rows)
         ]
 
@@ -108,9 +123,14 @@ class WindowBatches:
         return torch.from_numpy(self.shards.read(start, self.length + 1))
 
 
-def _next_token_batch(windows: Tensor) -> Batch:
+def next_token_batch(windows: Tensor, first_token: int | None = None) -> Batch:
+    """Every token of windows (B, T + 1) from those before it.
+
+    ``first_token`` is what every document begins with, if they are to be kept apart.
+    """
     tokens, targets = windows[:, :-1], windows[:, 1:]
-    return Batch(tokens, targets, torch.ones(targets.shape))
+    documents = None if first_token is None else (tokens == first_token).cumsum(dim=1)
+    return Batch(tokens, targets, torch.ones(targets.shape), documents)
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,7 @@ def fit(
     device = pick_device(settings.device)
     precision = pick_precision(settings.precision, device)
     model.to(device)
+    model.recompute_activations = settings.recompute_activations
     optimizers = Optimizers(model, _optimizer_settings(settings))
     checkpoints = job.scratch / "checkpoints"
     state = load_checkpoint(checkpoints, model, optimizers)

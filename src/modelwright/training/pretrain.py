@@ -12,12 +12,13 @@ from modelwright.core.job import Job, Outcome
 from modelwright.core.settings import chosen
 from modelwright.models.config import TransformerConfig
 from modelwright.models.device import pick_device, pick_precision
+from modelwright.models.families.table import in_family
 from modelwright.models.pretrained import load_model, save_model
 from modelwright.models.transformer import CausalLM, initialise
 from modelwright.tokens.shards import TokenShards
 from modelwright.tokens.tokenizer import TOKENIZER_FILES, Tokenizer
 from modelwright.tokens.train import MULTIPLE
-from modelwright.training.batches import Batch, WindowBatches
+from modelwright.training.batches import Batch, WindowBatches, next_token_batch
 from modelwright.training.fit import fit
 from modelwright.training.objectives.distillation import distillation
 from modelwright.training.objectives.next_token import next_token
@@ -26,6 +27,7 @@ from modelwright.training.settings import PretrainSettings
 from modelwright.training.validation import bits_per_byte, mean_loss
 
 SHAPE = (
+    "family",
     "hidden_size",
     "layers",
     "heads",
@@ -67,6 +69,7 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
         chosen(settings, "batch_rows", settings.batch_rows),
         settings.micro_batch_rows,
         settings.seed,
+        settings.mask_documents,
     )
     job.progress.note(
         f"  {config.parameter_count():,} parameters, {train.tokens:,} tokens to learn from, "
@@ -152,11 +155,13 @@ def model_config(
     """The model's shape: settings, with the usual proportions for what they leave open."""
     width = chosen(settings, "hidden_size", settings.hidden_size)
     heads = settings.heads or max(1, width // settings.head_dim)
-    kv_heads = settings.kv_heads or (heads // 2 if heads % 2 == 0 else heads)
-    return TransformerConfig(
+    # GPT-2 has no grouped queries, and two matrices in its feed-forward instead of three.
+    is_gpt2 = settings.family == "gpt2"
+    kv_heads = settings.kv_heads or (heads // 2 if heads % 2 == 0 and not is_gpt2 else heads)
+    sizes = TransformerConfig(
         vocab_size=-(-tokenizer.vocabulary_size // MULTIPLE) * MULTIPLE,
         hidden_size=width,
-        intermediate_size=settings.intermediate_size or 3 * width,
+        intermediate_size=settings.intermediate_size or (4 if is_gpt2 else 3) * width,
         num_hidden_layers=chosen(settings, "layers", settings.layers),
         num_attention_heads=heads,
         num_key_value_heads=kv_heads,
@@ -166,6 +171,7 @@ def model_config(
         eos_token_id=tokenizer.message_end,
         pad_token_id=tokenizer.end_of_text,
     )
+    return in_family(settings.family, sizes)
 
 
 def copy_tokenizer(source: Artifact, job: Job) -> None:  # type: ignore[type-arg]
@@ -205,10 +211,9 @@ def _validation_batches(
     count = min(settings.validation_windows, windows)
     starts = [index * windows // count * length for index in range(count)]
     rows = torch.stack([torch.from_numpy(shards.read(start, length + 1)) for start in starts])
-    return [
-        Batch(part[:, :-1], part[:, 1:], torch.ones(part.shape[0], length))
-        for part in torch.split(rows, settings.micro_batch_rows)
-    ]
+    first_token = shards.end_of_text if settings.mask_documents else None
+    parts = torch.split(rows, settings.micro_batch_rows)
+    return [next_token_batch(part, first_token) for part in parts]
 
 
 def _shape(config: TransformerConfig) -> dict[str, int]:

@@ -53,6 +53,9 @@ class LoopSettings(Settings):
         "auto", description="type of matrix products; auto: bfloat16 where the machine has it"
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
+    recompute_activations: bool = Field(
+        False, description="compute activations again in the backward pass: less memory, more time"
+    )
     checkpoint_seconds: float = Field(20.0, ge=0, description="time between checkpoints for resume")
     seed: int = Field(
         0, ge=0, lt=1 << 63, description="sets the first weights and the order of the data"
@@ -62,18 +65,27 @@ class LoopSettings(Settings):
 class PretrainSettings(LoopSettings):
     """How to pretrain a model from random weights."""
 
+    family: Literal["qwen3", "llama", "gpt2"] = Field(
+        "qwen3", description="whose shape the model has, and under whose names it is stored"
+    )
     hidden_size: int | None = Field(None, ge=64, multiple_of=64, description="width")
     layers: int | None = Field(None, ge=1, description="number of transformer blocks")
     heads: int | None = Field(None, ge=1, description="query heads; by default width / head_dim")
     kv_heads: int | None = Field(None, ge=1, description="key/value heads; by default half")
     head_dim: Literal[64, 128] = Field(64, description="width of an attention head")
     intermediate_size: int | None = Field(
-        None, ge=64, multiple_of=32, description="width of the feed-forward; by default 3 x width"
+        None,
+        ge=64,
+        multiple_of=32,
+        description="width of the feed-forward; by default 3 x width, with gpt2 4 x",
     )
     tie_embeddings: bool = Field(True, description="use the embedding as output head too")
     sequence_length: int | None = Field(None, ge=16, description="tokens in a training window")
     context_length: int | None = Field(
         None, ge=16, description="longest sequence the model takes; by default that of training"
+    )
+    mask_documents: bool = Field(
+        False, description="let tokens look only at their own document, not at those before it"
     )
     temperature: float = Field(
         1.0, gt=0, description="softens the teacher's and the model's probabilities"

@@ -44,8 +44,8 @@ def distillation(teacher: CausalLM, temperature: float, share: float) -> Objecti
                 fix="train the model with the teacher's tokenizer",
             )
         with torch.no_grad():
-            taught = teacher.hidden_states(batch.tokens).flatten(0, 1)
-        hidden = model.hidden_states(batch.tokens).flatten(0, 1)
+            taught = teacher.hidden_states(batch.tokens, documents=batch.documents).flatten(0, 1)
+        hidden = model.hidden_states(batch.tokens, documents=batch.documents).flatten(0, 1)
         heads = model.lm_head.weight, teacher.lm_head.weight
         weights = batch.weights.flatten()
         divergence = _divergence(hidden, taught, heads, weights, temperature)

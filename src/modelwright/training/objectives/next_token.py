@@ -18,7 +18,7 @@ def next_token(model: CausalLM, batch: Batch) -> Losses:
     batch : Batch
         Targets with weight 0 add nothing.
     """
-    hidden = model.hidden_states(batch.tokens)
+    hidden = model.hidden_states(batch.tokens, documents=batch.documents)
     return Losses(
         linear_cross_entropy(
             hidden.flatten(0, 1),

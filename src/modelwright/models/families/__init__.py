@@ -1,0 +1,1 @@
+"""Families of models: how each writes its shape and names its tensors in a folder."""
