@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,33 @@ def test_other_families_open_in_transformers(
     with torch.no_grad():
         logits, expected = load_model(out)(tokens), theirs(tokens).logits
     assert torch.allclose(logits, expected, atol=1e-4)
+
+
+def test_a_tracker_gets_the_log(command: Command, folders: dict[str, Path], tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    out = tmp_path / "model"
+    given = ("--hidden-size", "64", "--layers", "1", "--tracker", "tensorboard")
+    result = command(*arguments(folders, out), *given)
+    assert result.exit_code == 0, result.errors
+    events = EventAccumulator(str(out / "log" / "tensorboard"))
+    events.Reload()
+    rows = [json.loads(row) for row in (out / "log" / "training.jsonl").read_text().splitlines()]
+    for name in ("loss", "validation_bits_per_byte"):
+        wanted = [(row["step"], pytest.approx(row[name])) for row in rows if name in row]
+        assert [(event.step, event.value) for event in events.Scalars(name)] == wanted
+
+
+def test_a_tracker_that_is_not_installed_is_named(
+    command: Command,
+    folders: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    given = ("--hidden-size", "64", "--layers", "1", "--tracker", "wandb")
+    result = command(*arguments(folders, tmp_path / "model"), *given)
+    assert result.exit_code == 1
+    assert "modelwright[wandb]" in result.errors
+    assert command(*arguments(folders, tmp_path / "x"), "--tracker", "wand").exit_code == 2

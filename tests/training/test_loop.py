@@ -15,7 +15,7 @@ from modelwright.training.callbacks.callback import StepReport
 from modelwright.training.checkpoint import CheckpointWriter, TrainState, load_checkpoint
 from modelwright.training.loop import Loop
 from modelwright.training.objectives.next_token import next_token
-from modelwright.training.objectives.objective import Losses
+from modelwright.training.objectives.objective import Losses, Objective
 from modelwright.training.optimizers import OptimizerName, Optimizers, OptimizerSettings
 from modelwright.training.prefetching import PrefetchedBatches
 from modelwright.training.schedule import WarmupStableDecay
@@ -127,15 +127,56 @@ def test_a_half_written_checkpoint_is_not_used(
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000003"]
 
 
-def test_a_loss_that_is_not_finite_stops_training(tiny_config: TransformerConfig) -> None:
-    run = loop(tiny_config, 3)
+def breaks(at: set[int] | None, run: Loop) -> Objective:
+    """The loss is not a number in those steps; in all without them."""
 
-    def broken(model: CausalLM, batch: Batch) -> Losses:
-        return Losses(next_token(model, batch).total * float("nan"))
+    def objective(model: CausalLM, batch: Batch) -> Losses:
+        is_broken = at is None or run.state.step + 1 in at
+        return Losses(next_token(model, batch).total * (float("nan") if is_broken else 1.0))
 
-    run.objective = broken
-    with pytest.raises(TrainingError, match="step 1"):
+    return objective
+
+
+def test_losses_that_are_not_finite_stop_training(tiny_config: TransformerConfig) -> None:
+    run = loop(tiny_config, 20)
+    run.objective = breaks(None, run)
+    before = weights(run)
+    with pytest.raises(TrainingError, match="does not recover") as raised:
         run.run()
+    assert "step 8" in str(raised.value.where)
+    assert all(torch.equal(before[name], now) for name, now in weights(run).items())
+
+
+def test_a_step_that_is_left_out_changes_nothing(
+    tiny_config: TransformerConfig, tmp_path: Path
+) -> None:
+    """Also after resume: the guard remembers."""
+    whole, first = loop(tiny_config, 9), loop(tiny_config, 9)
+    seen = dict[int, dict[str, torch.Tensor]]()
+    reports = list[StepReport]()
+
+    def look(state: TrainState, report: StepReport) -> None:
+        seen[state.step] = weights(whole)
+        reports.append(report)
+
+    def save(state: TrainState, report: StepReport) -> None:
+        if state.step == 5:
+            write(tmp_path, first)
+
+    whole.callbacks = [look]
+    first.callbacks = [save]
+    for run in (whole, first):
+        run.objective = breaks({4, 7}, run)
+        run.run()
+    assert [report.step for report in reports if report.left_out] == [4, 7]
+    assert all(torch.equal(seen[3][name], seen[4][name]) for name in seen[3])
+    assert whole.state.skipped_steps == 2
+    second = loop(tiny_config, 9, checkpoints=tmp_path)
+    second.objective = breaks({4, 7}, second)
+    second.run()
+    assert second.state.to_json()["guard"] == whole.state.to_json()["guard"]
+    assert second.state.skipped_steps == 2
+    assert all(torch.equal(seen[9][name], now) for name, now in weights(second).items())
 
 
 def test_weight_zero_adds_nothing(tiny_model: CausalLM) -> None:

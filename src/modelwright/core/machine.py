@@ -42,8 +42,8 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def memory_in_use_mib() -> float:
-    """Resident memory of this process in MiB."""
+def memory_in_use_bytes() -> int:
+    """Resident memory of this process."""
     import psutil
 
-    return float(psutil.Process().memory_info().rss) / 2**20
+    return int(psutil.Process().memory_info().rss)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from modelwright.core.machine import memory_in_use_mib
+from modelwright.core.machine import memory_in_use_bytes
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichBar
@@ -98,7 +98,7 @@ class _LineTask:
         of_total = f" of {self.total:,.0f}" if self.total else ""
         parts = [f"{self.name}: {self.done:,.0f}{of_total} {self.unit}, {seconds:.0f} s"]
         parts += [f"{key} {value}" for key, value in self.figures.items()]
-        parts.append(f"memory {memory_in_use_mib():,.0f} MiB")
+        parts.append(f"memory {memory_in_use_bytes() / 2**20:,.0f} MiB")
         print("  " + ", ".join(parts), file=sys.stderr, flush=True)
 
 
@@ -145,5 +145,5 @@ class _LiveTask:
         self.figures.update(figures)
         shown = "  ".join(f"{key} {value}" for key, value in self.figures.items())
         self.bar.update(
-            self.task, completed=done, figures=f"{shown}  {memory_in_use_mib():,.0f} MiB"
+            self.task, completed=done, figures=f"{shown}  {memory_in_use_bytes() / 2**20:,.0f} MiB"
         )

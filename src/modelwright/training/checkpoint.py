@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from modelwright.core.files import PARTIAL_SUFFIX, move_folder, write_json
 from modelwright.models.pretrained import load_tensors, model_tensors, save_tensors
 from modelwright.models.transformer import CausalLM
 from modelwright.training.budget import Horizon
+from modelwright.training.guard import Guard
 from modelwright.training.optimizers import Optimizers
 
 MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
@@ -34,11 +35,40 @@ class TrainState:
         Tokens that went through the model.
     horizon : Horizon
         How far the run is and how much time it used.
+    guard : Guard
+        Judges steps by those before them.
+    skipped_steps : int
+        How many of the steps it left out.
     """
 
     step: int
     tokens: int
     horizon: Horizon
+    guard: Guard = field(default_factory=Guard)
+    skipped_steps: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return {
+            "step": self.step,
+            "tokens": self.tokens,
+            "horizon": asdict(self.horizon),
+            "guard": self.guard.state(),
+            "skipped_steps": self.skipped_steps,
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> TrainState:
+        """The way back."""
+        guard = Guard()
+        guard.restore(values["guard"])
+        return cls(
+            values["step"],
+            values["tokens"],
+            Horizon(**values["horizon"]),
+            guard,
+            values["skipped_steps"],
+        )
 
 
 class CheckpointWriter:
@@ -73,7 +103,7 @@ class CheckpointWriter:
             MODEL: _copies(model_tensors(self.model)),
             OPTIMIZER: _copies(self.optimizers.state_tensors()),
         }
-        self._pending = self._thread.submit(_write, self.folder, files, asdict(state))
+        self._pending = self._thread.submit(_write, self.folder, files, state.to_json())
         self.stalled += time.monotonic() - began
 
     def finish(self) -> None:
@@ -96,7 +126,7 @@ def load_checkpoint(folder: Path, model: CausalLM, optimizers: Optimizers) -> Tr
     model.load_state_dict(load_tensors(newest / MODEL), strict=False)  # tied heads are stored once
     optimizers.load_state_tensors(load_tensors(newest / OPTIMIZER))
     state = json.loads((newest / STATE).read_text(encoding="utf-8"))
-    return TrainState(**{**state, "horizon": Horizon(**state["horizon"])})
+    return TrainState.from_json(state)
 
 
 def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -68,6 +68,7 @@ def finetune(job: Job[FinetuneSettings]) -> Outcome:
             "examples": len(train),
             "conversations": sum(example.is_conversation for example in train),
             "steps": fitted.steps,
+            "skipped_steps": fitted.skipped_steps,
             "tokens": fitted.tokens,
         },
         dropped={reason: count for reason, count in dropped.items() if count},

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
+from modelwright.core.files import PARTIAL_SUFFIX
 from modelwright.core.job import Job
 from modelwright.core.settings import chosen
 from modelwright.models.device import pick_device, pick_precision, use_all_cores
@@ -23,8 +25,16 @@ from modelwright.training.optimizers import Optimizers, OptimizerSettings
 from modelwright.training.prefetching import PrefetchedBatches
 from modelwright.training.schedule import WarmupStableDecay
 from modelwright.training.settings import LoopSettings
+from modelwright.training.trackers.open_trackers import open_trackers
+from modelwright.training.trackers.tracker import TrackedRun
 from modelwright.training.training_log import FILE, TrainingLog
 from modelwright.training.utilisation import peak_flops
+
+PROJECT = "modelwright"
+"""What runs are compared in, where a tracker's own variables name nothing else."""
+
+TRACKERS_FOLDER = "trackers"
+"""Databases of local trackers, beside the artifacts."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +43,8 @@ class Fitted:
 
     Attributes
     ----------
-    steps, tokens : int
-        Optimizer steps done and tokens seen.
+    steps, skipped_steps, tokens : int
+        Optimizer steps done, how many of them the guard left out, and tokens seen.
     seconds : float
         Training time, over all parts of an interrupted run.
     saving_seconds : float
@@ -44,6 +54,7 @@ class Fitted:
     """
 
     steps: int
+    skipped_steps: int
     tokens: int
     seconds: float
     saving_seconds: float
@@ -91,24 +102,36 @@ def fit(
         job.progress.note(f"  going on from step {state.step:,}")
     else:
         state = _first_state(settings, batches, flops_per_token)
-    log = TrainingLog(job.log / FILE, state.step, job.log_metrics)
-    ready, writer = (
-        PrefetchedBatches(batches, device),
-        CheckpointWriter(checkpoints, model, optimizers),
-    )
+    ready = PrefetchedBatches(batches, device)
+    writer = CheckpointWriter(checkpoints, model, optimizers)
+    run = _tracked_run(job, settings, state.step)
     with (
         closing(ready),
         closing(writer),
+        open_trackers(settings.trackers, run, job.progress.note) as track,
         stop_requests() as stop,
         job.progress.task("training", 100, "% of the budget") as task,
     ):
+
+        def keep(step: int, values: Mapping[str, float]) -> None:
+            job.log_metrics(step, values)
+            track(step, values)
+
+        log = TrainingLog(job.log / FILE, state.step, keep)
 
         def show(state: TrainState, values: dict[str, float]) -> None:
             log.write_measures(state, values)
             task.update(100 * state.horizon.progress, **_shown(values))
 
         callbacks: list[Callback] = [
-            Logging(log, task, state, flops_per_token, peak_flops(device, precision)),
+            Logging(
+                log,
+                task,
+                job.progress.note,
+                state,
+                flops_per_token,
+                peak_flops(device, precision),
+            ),
             Measuring(measure, measure_count, state.horizon.progress, [show]),
             Checkpointing(settings.checkpoint_seconds, writer.save, writer.finish, stop),
         ]
@@ -124,10 +147,33 @@ def fit(
             callbacks,
         )
         loop.run()
-    model.eval()
-    measures = measure()
-    log.write_measures(state, measures)
-    return Fitted(state.step, state.tokens, state.horizon.seconds, writer.stalled, measures)
+        model.eval()
+        measures = measure()
+        log.write_measures(state, measures)
+    return Fitted(
+        state.step,
+        state.skipped_steps,
+        state.tokens,
+        state.horizon.seconds,
+        writer.stalled,
+        measures,
+    )
+
+
+def _tracked_run(
+    job: Job[LoopSettings] | Job,  # type: ignore[type-arg]
+    settings: LoopSettings,
+    step: int,
+) -> TrackedRun:
+    return TrackedRun(
+        name=job.folder.name.removesuffix(PARTIAL_SUFFIX),
+        project=PROJECT,
+        settings=settings.model_dump(mode="json"),
+        log=job.log,
+        scratch=job.scratch,
+        shared=job.folder.parent / TRACKERS_FOLDER,
+        step=step,
+    )
 
 
 def _first_state(settings: LoopSettings, batches: Batches, flops_per_token: float) -> TrainState:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +9,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from modelwright.core.errors import TrainingError
 from modelwright.models.transformer import CausalLM
 from modelwright.training.batches import Batch, Batches
 from modelwright.training.callbacks.callback import Callback, StepReport
@@ -54,7 +52,7 @@ class Loop:
         Raises
         ------
         TrainingError
-            If loss or gradients stop being finite.
+            If step after step had to be left out.
         """
         self.model.train()
         started = time.monotonic()
@@ -73,14 +71,16 @@ class Loop:
         norm = float(
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.max_gradient_norm)
         )
-        loss = measures["loss"]
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise TrainingError(
-                f"loss {loss} and gradient norm {norm} at step {state.step + 1} are not finite",
-                fix="lower the learning rates, then run again",
-            )
         rate = self.schedule.multiplier(horizon.progress, horizon.next_progress(state.step))
-        self.optimizers.step(rate)
+        learning_rate = self.optimizers.peak_learning_rate * rate
+        verdict = state.guard.judge(state.step + 1, measures["loss"], norm, learning_rate)
+        if verdict.action == "stop":
+            raise state.guard.diagnosis()
+        if verdict.action == "take":
+            self.optimizers.step(rate)
+        else:
+            self.model.zero_grad(set_to_none=True)
+            state.skipped_steps += 1
         now = time.monotonic()
         tokens = sum(batch.tokens.numel() for batch in micro_batches)
         horizon.advance(state.step, now - started)
@@ -90,7 +90,8 @@ class Loop:
             step=state.step,
             measures=measures,
             gradient_norm=norm,
-            learning_rate=self.optimizers.peak_learning_rate * rate,
+            learning_rate=learning_rate,
+            left_out=verdict.reason,
             tokens=tokens,
             seconds=now - started,
         ), now

@@ -103,6 +103,7 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
         counts={
             "parameters": config.parameter_count(),
             "steps": fitted.steps,
+            "skipped_steps": fitted.skipped_steps,
             "tokens": fitted.tokens,
         },
         metrics={"training_seconds": round(fitted.seconds, 1), **fitted.measures},

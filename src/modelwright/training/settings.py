@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from modelwright.core.errors import UsageError
-from modelwright.core.settings import Settings
+from modelwright.core.settings import EXECUTION, FLAG, Settings
 from modelwright.training.budget import Budget
+from modelwright.training.trackers.tracker import TrackerName
 
 
 def _check_budget(text: str) -> str:
@@ -54,9 +55,21 @@ class LoopSettings(Settings):
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
     recompute_activations: bool = Field(
-        False, description="compute activations again in the backward pass: less memory, more time"
+        False,
+        description="compute activations again in the backward pass: less memory, more time",
+        json_schema_extra={EXECUTION: True},
     )
-    checkpoint_seconds: float = Field(20.0, ge=0, description="time between checkpoints for resume")
+    checkpoint_seconds: float = Field(
+        20.0,
+        ge=0,
+        description="time between checkpoints for resume",
+        json_schema_extra={EXECUTION: True},
+    )
+    trackers: list[TrackerName] = Field(
+        default_factory=list,
+        description="where measurements go besides the log: tensorboard, mlflow, wandb, trackio",
+        json_schema_extra={EXECUTION: True, FLAG: "tracker"},
+    )
     seed: int = Field(
         0, ge=0, lt=1 << 63, description="sets the first weights and the order of the data"
     )

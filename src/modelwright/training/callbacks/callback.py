@@ -26,6 +26,8 @@ class StepReport:
         Tokens of this step.
     seconds : float
         Time of this step, callbacks of the step before it included.
+    left_out : str
+        Why its update was not taken; empty if it was.
     """
 
     step: int
@@ -34,6 +36,7 @@ class StepReport:
     learning_rate: float
     tokens: int
     seconds: float
+    left_out: str = ""
 
     @property
     def loss(self) -> float:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 
-from modelwright.core.machine import memory_in_use_mib
+from modelwright.core.machine import memory_in_use_bytes
 from modelwright.core.progress import Task
 from modelwright.training.callbacks.callback import StepReport
 from modelwright.training.checkpoint import TrainState
@@ -23,6 +24,8 @@ class Logging:
         Gets the rows.
     task : Task
         Shows them.
+    note : callable
+        Told of every step that was left out.
     state : TrainState
         Where the run begins.
     flops_per_token : float
@@ -35,27 +38,32 @@ class Logging:
         self,
         log: TrainingLog,
         task: Task,
+        note: Callable[[str], None],
         state: TrainState,
         flops_per_token: float,
         peak_flops: float,
     ):
-        self.log, self.task = log, task
+        self.log, self.task, self.note = log, task, note
         self.flops_per_token, self.peak_flops = flops_per_token, peak_flops
         self._begin(state.horizon.seconds)
 
     def _begin(self, seconds: float) -> None:
-        self.since, self.steps, self.tokens = seconds, 0, 0
+        self.since, self.taken, self.tokens = seconds, 0, 0
         self.sums: dict[str, float] = defaultdict(float)
 
     def __call__(self, state: TrainState, report: StepReport) -> None:
         """Add the step; write a row if one is due."""
-        self.steps, self.tokens = self.steps + 1, self.tokens + report.tokens
-        for name, value in report.measures.items():
-            self.sums[name] += value
+        self.tokens += report.tokens
+        if report.left_out:
+            self.note(f"  step {report.step:,} is left out: {report.left_out}")
+        else:
+            self.taken += 1
+            for name, value in report.measures.items():
+                self.sums[name] += value
         elapsed = state.horizon.seconds - self.since
         if elapsed < LOG_SECONDS and not state.horizon.is_over:
             return
-        means = {name: value / self.steps for name, value in self.sums.items()}
+        means = {name: value / self.taken for name, value in self.sums.items()}
         speed = self.tokens / elapsed
         utilisation = speed * self.flops_per_token / self.peak_flops
         self.log.write(
@@ -69,13 +77,14 @@ class Logging:
                 "gradient_norm": report.gradient_norm,
                 "tokens_per_second": speed,
                 "model_flops_utilisation": utilisation,
-                "memory_bytes": memory_in_use_mib() * 2**20,
+                "memory_bytes": float(memory_in_use_bytes()),
+                "skipped_steps": state.skipped_steps,
             },
         )
         self.task.update(
             100 * state.horizon.progress,
             step=f"{state.step:,}",
-            loss=f"{means['loss']:.3f}",
+            loss=f"{means['loss']:.3f}" if means else "-",
             speed=f"{speed:,.0f} tokens/s",
             MFU=f"{utilisation:.0%}",
             left=f"{state.horizon.seconds_left(state.step):,.0f} s",

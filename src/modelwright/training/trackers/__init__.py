@@ -1,0 +1,1 @@
+"""Experiment trackers: rows of the training log in TensorBoard, MLflow, W&B or Trackio."""
