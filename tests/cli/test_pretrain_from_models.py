@@ -128,3 +128,23 @@ def test_a_tracker_that_is_not_installed_is_named(
     assert result.exit_code == 1
     assert "modelwright[wandb]" in result.errors
     assert command(*arguments(folders, tmp_path / "x"), "--tracker", "wand").exit_code == 2
+
+
+def test_schedule_and_average(command: Command, folders: dict[str, Path], tmp_path: Path) -> None:
+    shape = ("--hidden-size", "64", "--layers", "1", "--budget", "6 steps")
+    plain, averaged = tmp_path / "plain", tmp_path / "averaged"
+    cosine = (*shape, "--schedule", "cosine", "--rate-floor", "0.1")
+    assert command(*arguments(folders, plain), *cosine).exit_code == 0
+    average = ("--averaging", "exponential", "--averaging-part", "0.3")
+    result = command(*arguments(folders, averaged), *cosine, *average)
+    assert result.exit_code == 0, result.errors
+    ours, theirs = load_model(averaged).state_dict(), load_model(plain).state_dict()
+    changes = [(ours[name] - theirs[name]).norm() / theirs[name].norm() for name in ours]
+    assert 0 < max(changes) < 0.5
+    rows = [json.loads(row) for row in (plain / "log" / "training.jsonl").read_text().splitlines()]
+    rates = [row["learning_rate"] for row in rows if "learning_rate" in row]
+    # The middle of the last of 6 steps: nearly at the floor of a tenth.
+    assert rates[-1] == pytest.approx(0.1 * 0.001, rel=0.3)
+    refused = command(*arguments(folders, tmp_path / "x"), *shape, "--warmup", "0.5")
+    assert refused.exit_code == 2
+    assert "longer than the run" in refused.errors

@@ -16,11 +16,13 @@ from torch import Tensor
 from modelwright.core.files import PARTIAL_SUFFIX, move_folder, write_json
 from modelwright.models.pretrained import load_tensors, model_tensors, save_tensors
 from modelwright.models.transformer import CausalLM
+from modelwright.training.averaging import WeightAverage
 from modelwright.training.budget import Horizon
 from modelwright.training.guard import Guard
 from modelwright.training.optimizers import Optimizers
 
 MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+AVERAGE = "average.safetensors"
 
 
 @dataclass
@@ -78,12 +80,19 @@ class CheckpointWriter:
     ----------
     folder : Path
         Where checkpoints lie, as ``step-…``; only the newest is kept.
-    model, optimizers
+    model, optimizers, average
         What is saved.
     """
 
-    def __init__(self, folder: Path, model: CausalLM, optimizers: Optimizers):
+    def __init__(
+        self,
+        folder: Path,
+        model: CausalLM,
+        optimizers: Optimizers,
+        average: WeightAverage | None = None,
+    ):
         self.folder, self.model, self.optimizers = folder, model, optimizers
+        self.average = average
         self.stalled = 0.0
         """Seconds that training had to wait."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
@@ -103,6 +112,8 @@ class CheckpointWriter:
             MODEL: _copies(model_tensors(self.model)),
             OPTIMIZER: _copies(self.optimizers.state_tensors()),
         }
+        if self.average is not None:
+            files[AVERAGE] = _copies(self.average.state_tensors())
         self._pending = self._thread.submit(_write, self.folder, files, state.to_json())
         self.stalled += time.monotonic() - began
 
@@ -117,7 +128,12 @@ class CheckpointWriter:
         self._thread.shutdown(wait=True)
 
 
-def load_checkpoint(folder: Path, model: CausalLM, optimizers: Optimizers) -> TrainState | None:
+def load_checkpoint(
+    folder: Path,
+    model: CausalLM,
+    optimizers: Optimizers,
+    average: WeightAverage | None = None,
+) -> TrainState | None:
     """Restore the newest checkpoint below ``folder``; None if there is none."""
     finished = sorted(folder.glob("step-????????"))
     if not finished:
@@ -125,6 +141,8 @@ def load_checkpoint(folder: Path, model: CausalLM, optimizers: Optimizers) -> Tr
     newest = finished[-1]
     model.load_state_dict(load_tensors(newest / MODEL), strict=False)  # tied heads are stored once
     optimizers.load_state_tensors(load_tensors(newest / OPTIMIZER))
+    if average is not None:
+        average.load_state_tensors(load_tensors(newest / AVERAGE))
     state = json.loads((newest / STATE).read_text(encoding="utf-8"))
     return TrainState.from_json(state)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 
 from modelwright.core.files import PARTIAL_SUFFIX
@@ -11,8 +11,10 @@ from modelwright.core.job import Job
 from modelwright.core.settings import chosen
 from modelwright.models.device import pick_device, pick_precision, use_all_cores
 from modelwright.models.transformer import CausalLM
+from modelwright.training.averaging import AveragingSettings, WeightAverage
 from modelwright.training.batches import Batches
 from modelwright.training.budget import Budget, Horizon
+from modelwright.training.callbacks.averaging import Averaging
 from modelwright.training.callbacks.callback import Callback
 from modelwright.training.callbacks.checkpointing import Checkpointing
 from modelwright.training.callbacks.logging import Logging
@@ -23,7 +25,7 @@ from modelwright.training.loop import Loop
 from modelwright.training.objectives.objective import Objective
 from modelwright.training.optimizers import Optimizers, OptimizerSettings
 from modelwright.training.prefetching import PrefetchedBatches
-from modelwright.training.schedule import WarmupStableDecay
+from modelwright.training.schedule import schedule
 from modelwright.training.settings import LoopSettings
 from modelwright.training.trackers.open_trackers import open_trackers
 from modelwright.training.trackers.tracker import TrackedRun
@@ -97,13 +99,17 @@ def fit(
     model.recompute_activations = settings.recompute_activations
     optimizers = Optimizers(model, _optimizer_settings(settings))
     checkpoints = job.scratch / "checkpoints"
-    state = load_checkpoint(checkpoints, model, optimizers)
+    average = None
+    if settings.averaging is not None:
+        how = AveragingSettings(settings.averaging, settings.averaging_part)
+        average = WeightAverage(model, how)
+    state = load_checkpoint(checkpoints, model, optimizers, average)
     if state is not None:
         job.progress.note(f"  going on from step {state.step:,}")
     else:
         state = _first_state(settings, batches, flops_per_token)
     ready = PrefetchedBatches(batches, device)
-    writer = CheckpointWriter(checkpoints, model, optimizers)
+    writer = CheckpointWriter(checkpoints, model, optimizers, average)
     run = _tracked_run(job, settings, state.step)
     with (
         closing(ready),
@@ -119,6 +125,10 @@ def fit(
 
         log = TrainingLog(job.log / FILE, state.step, keep)
 
+        def measured() -> dict[str, float]:
+            with average.applied() if average else nullcontext():
+                return measure()
+
         def show(state: TrainState, values: dict[str, float]) -> None:
             log.write_measures(state, values)
             task.update(100 * state.horizon.progress, **_shown(values))
@@ -132,7 +142,8 @@ def fit(
                 flops_per_token,
                 peak_flops(device, precision),
             ),
-            Measuring(measure, measure_count, state.horizon.progress, [show]),
+            *([Averaging(average, state.horizon.progress)] if average else []),
+            Measuring(measured, measure_count, state.horizon.progress, [show]),
             Checkpointing(settings.checkpoint_seconds, writer.save, writer.finish, stop),
         ]
         loop = Loop(
@@ -140,7 +151,7 @@ def fit(
             optimizers,
             objective,
             ready,
-            WarmupStableDecay(settings.warmup, settings.decay),
+            schedule(settings.schedule, settings.warmup, settings.decay, settings.rate_floor),
             state,
             precision,
             settings.max_gradient_norm,
@@ -148,6 +159,8 @@ def fit(
         )
         loop.run()
         model.eval()
+        if average is not None:
+            average.apply()
         measures = measure()
         log.write_measures(state, measures)
     return Fitted(

@@ -15,7 +15,7 @@ from modelwright.training.callbacks.callback import Callback, StepReport
 from modelwright.training.checkpoint import TrainState
 from modelwright.training.objectives.objective import Objective
 from modelwright.training.optimizers import Optimizers
-from modelwright.training.schedule import WarmupStableDecay
+from modelwright.training.schedule import Schedule
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Loop:
     optimizers: Optimizers
     objective: Objective
     batches: Batches
-    schedule: WarmupStableDecay
+    schedule: Schedule
     state: TrainState
     precision: torch.dtype
     max_gradient_norm: float = 1.0

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 from modelwright.core.errors import UsageError
 from modelwright.core.settings import EXECUTION, FLAG, Settings
 from modelwright.training.budget import Budget
+from modelwright.training.names import AveragingName, ScheduleName
 from modelwright.training.trackers.tracker import TrackerName
 
 
@@ -45,8 +46,20 @@ class LoopSettings(Settings):
     )
     optimizer: Literal["muon", "adamw"] = Field("muon", description="optimizer of the matrices")
     weight_decay: float = Field(0.1, ge=0, description="decoupled weight decay")
+    schedule: ScheduleName = Field(
+        "wsd",
+        description="course of the rate after warm-up: stable then falling (wsd), half a cosine, "
+        "falling from the start (linear), constant",
+    )
     warmup: float = Field(0.02, ge=0, le=0.5, description="part of the run with rising rate")
-    decay: float = Field(0.6, ge=0, le=1, description="part of the run with falling rate")
+    decay: float = Field(0.6, ge=0, le=1, description="part of the run with falling rate, for wsd")
+    rate_floor: float = Field(0.0, ge=0, le=1, description="where the rate ends, of its peak")
+    averaging: AveragingName | None = Field(
+        None, description="average the weights along the run, and keep the average"
+    )
+    averaging_part: float = Field(
+        0.05, gt=0, le=1, description="part of the run that the average reaches back"
+    )
     max_gradient_norm: float = Field(1.0, gt=0, description="gradients are clipped to this")
     batch_rows: int | None = Field(None, ge=1, description="sequences in an optimizer step")
     micro_batch_rows: int = Field(32, ge=1, description="sequences that go through at once")

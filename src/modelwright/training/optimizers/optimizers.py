@@ -1,0 +1,154 @@
+"""Optimizers by parameter group: Muon for the blocks' matrices, AdamW for all the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from modelwright.core.errors import InputError
+from modelwright.training.optimizers.muon import Muon
+from modelwright.training.optimizers.parameter_groups import GroupName, parameter_groups
+
+OptimizerName = Literal["muon", "adamw"]
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """Peak learning rates and their constants.
+
+    Attributes
+    ----------
+    name : {"muon", "adamw"}
+        Optimizer of the matrices in the blocks; everything else gets AdamW.
+    learning_rate : float
+        Of embeddings, head and vectors (and with ``adamw`` of the matrices).
+    matrix_learning_rate : float
+        Of Muon.
+    weight_decay : float
+        Decoupled, times the rate; vectors are not decayed.
+    beta1, beta2 : float
+        AdamW's averages of gradients and of their squares.
+    head_learning_rate, vector_learning_rate : float, optional
+        Of an untied output head, and of norms and biases; by default ``learning_rate``.
+    table_weight_decay : float, optional
+        Of embeddings and head; by default ``weight_decay``.
+    """
+
+    name: OptimizerName
+    learning_rate: float
+    matrix_learning_rate: float
+    weight_decay: float
+    beta1: float = 0.9
+    beta2: float = 0.95
+    head_learning_rate: float | None = None
+    vector_learning_rate: float | None = None
+    table_weight_decay: float | None = None
+
+    def rate(self, group: GroupName) -> float:
+        """Peak learning rate of a group."""
+        rates = {
+            "matrices": self.matrix_learning_rate if self.name == "muon" else None,
+            "head": self.head_learning_rate,
+            "vectors": self.vector_learning_rate,
+        }
+        rate = rates.get(group)
+        return self.learning_rate if rate is None else rate
+
+    def decay(self, group: GroupName) -> float:
+        """Weight decay of a group."""
+        if group == "vectors":
+            return 0.0
+        if group == "matrices" or self.table_weight_decay is None:
+            return self.weight_decay
+        return self.table_weight_decay
+
+
+class Optimizers:
+    """The optimizers of one model, stepped together, with state by parameter name.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Its parameters are split by
+        :func:`~modelwright.training.optimizers.parameter_groups.parameter_groups`.
+    settings : OptimizerSettings
+        With ``muon``, matrices get Muon with update sizes matched to AdamW's; with ``adamw``,
+        everything gets AdamW.
+    """
+
+    def __init__(self, model: nn.Module, settings: OptimizerSettings):
+        groups = {name: group for name, group in parameter_groups(model).items() if group}
+        muons: set[GroupName] = {"matrices"} if settings.name == "muon" else set()
+        by_muon = [name for name in groups if name in muons]
+        by_adamw = [name for name in groups if name not in muons]
+        self.peak_learning_rate = settings.learning_rate
+        self.optimizers: list[torch.optim.Optimizer] = []
+        if by_muon:
+            self.optimizers.append(Muon(_param_groups(groups, by_muon, settings)))
+        if by_adamw:
+            self.optimizers.append(
+                torch.optim.AdamW(
+                    _param_groups(groups, by_adamw, settings),
+                    betas=(settings.beta1, settings.beta2),
+                    eps=1e-10,
+                    fused=True,
+                )
+            )
+        names = {p: name for group in groups.values() for name, p in group.items()}
+        self._by_name = {
+            names[parameter]: (optimizer, parameter)
+            for optimizer in self.optimizers
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        }
+
+    def step(self, multiplier: float) -> None:
+        """One step at ``multiplier`` times the peak learning rates; then drop the gradients."""
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak_lr"] * multiplier
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """All state, by ``parameter name / state name``."""
+        return {
+            f"{name}/{key}": value.detach().cpu().contiguous()
+            for name, (optimizer, parameter) in self._by_name.items()
+            for key, value in optimizer.state[parameter].items()
+        }
+
+    def load_state_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Restore what :meth:`state_tensors` gave.
+
+        Raises
+        ------
+        InputError
+            If a parameter of that name is not here.
+        """
+        for full_name, value in tensors.items():
+            name, key = full_name.rsplit("/", 1)
+            if name not in self._by_name:
+                raise InputError(f"the checkpoint's optimizer knows '{name}', the model does not")
+            optimizer, parameter = self._by_name[name]
+            optimizer.state[parameter][key] = value.to(parameter.device)
+
+
+def _param_groups(
+    groups: dict[GroupName, dict[str, nn.Parameter]],
+    names: list[GroupName],
+    settings: OptimizerSettings,
+) -> list[dict[str, object]]:
+    return [
+        {
+            "name": name,
+            "params": list(groups[name].values()),
+            "lr": settings.rate(name),
+            "peak_lr": settings.rate(name),
+            "weight_decay": settings.decay(name),
+        }
+        for name in names
+    ]
