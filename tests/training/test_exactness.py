@@ -1,5 +1,7 @@
 """The same step, taken in other ways: losses and gradients stay equal."""
 
+from typing import get_args
+
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from modelwright.training.batches import Batch
 from modelwright.training.objectives.distillation import distillation
 from modelwright.training.objectives.next_token import next_token
 from modelwright.training.objectives.objective import Objective
+from modelwright.training.settings import PretrainSettings
 
 LENGTHS = [9, 3, 14, 6]
 
@@ -98,3 +101,7 @@ def test_one_step_in_four_ways(family: str, name: str, documents: list[Batch]) -
         assert abs(other_loss - loss) <= 1e-6 * abs(loss)
         differences = [(others[key] - gradient).norm() for key, gradient in expected.items()]
         assert torch.stack(differences).norm() <= 1e-6 * whole
+
+
+def test_settings_name_every_family() -> None:
+    assert set(get_args(PretrainSettings.model_fields["family"].annotation)) == set(FAMILIES)

@@ -13,8 +13,9 @@ from modelwright.models.config import TransformerConfig
 from modelwright.models.transformer import CausalLM, initialise
 from modelwright.training.batches import Batch
 from modelwright.training.guard import Guard, GuardSettings, Limits, Verdict
+from modelwright.training.names import OptimizerName
 from modelwright.training.objectives.next_token import next_token
-from modelwright.training.optimizers import OptimizerName, Optimizers, OptimizerSettings
+from modelwright.training.optimizers import Optimizers, OptimizerSettings
 
 NUMBERS = st.floats(0, 20) | st.sampled_from([math.nan, math.inf, 1e6])
 STEPS = st.lists(st.tuples(NUMBERS, NUMBERS), max_size=60)

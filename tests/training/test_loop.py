@@ -1,5 +1,6 @@
 """The loop: accumulation is exact, resume is bit-identical, bad numbers stop it."""
 
+import json
 from contextlib import closing
 from pathlib import Path
 
@@ -7,18 +8,24 @@ import pytest
 import torch
 
 from modelwright.core.errors import TrainingError
+from modelwright.core.progress import SilentProgress
 from modelwright.models.config import TransformerConfig
 from modelwright.models.transformer import CausalLM, initialise
+from modelwright.training.averaging import AveragingSettings, WeightAverage
 from modelwright.training.batches import Batch, ExampleBatches, TokenizedExample
 from modelwright.training.budget import Horizon
+from modelwright.training.callbacks.averaging import Averaging
 from modelwright.training.callbacks.callback import StepReport
+from modelwright.training.callbacks.logging import Logging
 from modelwright.training.checkpoint import CheckpointWriter, TrainState, load_checkpoint
 from modelwright.training.loop import Loop
+from modelwright.training.names import OptimizerName
 from modelwright.training.objectives.next_token import next_token
 from modelwright.training.objectives.objective import Losses, Objective
-from modelwright.training.optimizers import OptimizerName, Optimizers, OptimizerSettings
+from modelwright.training.optimizers import Optimizers, OptimizerSettings
 from modelwright.training.prefetching import PrefetchedBatches
 from modelwright.training.schedule import WarmupStableDecay
+from modelwright.training.training_log import TrainingLog
 
 
 def batches(micro_rows: int) -> ExampleBatches:
@@ -177,6 +184,56 @@ def test_a_step_that_is_left_out_changes_nothing(
     assert second.state.to_json()["guard"] == whole.state.to_json()["guard"]
     assert second.state.skipped_steps == 2
     assert all(torch.equal(seen[9][name], now) for name, now in weights(second).items())
+
+
+@pytest.mark.parametrize("bad", [2, 3])
+def test_what_is_not_finite_stays_out_of_the_log(
+    tiny_config: TransformerConfig, tmp_path: Path, bad: int
+) -> None:
+    """Also if the row is due at that very step: JSON has no NaN."""
+    run = loop(tiny_config, 3)
+    run.objective = breaks({bad}, run)
+    notes = list[str]()
+    log = TrainingLog(tmp_path / "log.jsonl", 0, lambda step, values: None)
+    with SilentProgress().task("training", 100, "%") as task:
+        run.callbacks = [Logging(log, task, notes.append, run.state, 1.0, 1.0)]
+        run.run()
+    rows = log.path.read_text().splitlines()
+    (row,) = [json.loads(line, parse_constant=pytest.fail) for line in rows]
+    assert row["skipped_steps"] == 1
+    assert row["step"] == 3
+    assert row["loss"] > 0
+    assert ("gradient_norm" in row) == (bad != 3)
+    assert len(notes) == 1
+    assert f"step {bad} is left out: the loss is nan" in notes[0]
+
+
+def test_averaged_weights_after_resume(tiny_config: TransformerConfig, tmp_path: Path) -> None:
+    def averaged(run: Loop) -> WeightAverage:
+        average = WeightAverage(run.model, AveragingSettings("exponential", 0.3))
+        run.callbacks = [Averaging(average, run.state.horizon.progress)]
+        return average
+
+    whole, first, second = loop(tiny_config, 9), loop(tiny_config, 9), loop(tiny_config, 9)
+    wanted, cut, found = averaged(whole), averaged(first), averaged(second)
+
+    def save(state: TrainState, report: StepReport) -> None:
+        if state.step == 4:
+            with closing(CheckpointWriter(tmp_path, first.model, first.optimizers, cut)) as writer:
+                writer.save(state)
+                writer.finish()
+
+    first.callbacks.append(save)
+    whole.run()
+    first.run()
+    state = load_checkpoint(tmp_path, second.model, second.optimizers, found)
+    assert state is not None
+    second.state = state
+    second.callbacks = [Averaging(found, state.horizon.progress)]
+    second.run()
+    with wanted.applied(), found.applied():
+        for name, tensor in weights(whole).items():
+            assert torch.equal(tensor, weights(second)[name]), name
 
 
 def test_weight_zero_adds_nothing(tiny_model: CausalLM) -> None:

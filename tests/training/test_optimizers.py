@@ -4,16 +4,14 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from modelwright.core.errors import InputError
 from modelwright.models.config import TransformerConfig
 from modelwright.models.transformer import CausalLM, initialise
-from modelwright.training.optimizers import OptimizerName, Optimizers, OptimizerSettings
+from modelwright.training.names import OptimizerName
+from modelwright.training.optimizers import Optimizers, OptimizerSettings
 from modelwright.training.optimizers.muon import Muon
-from modelwright.training.optimizers.norms import clip_gradients, copy_weights, relative_change
 from modelwright.training.optimizers.orthogonalise import orthogonalise
 from modelwright.training.optimizers.parameter_groups import parameter_groups
 
@@ -236,38 +234,3 @@ def test_state_is_restored_to_the_bit(tiny_config: TransformerConfig, name: Opti
         assert torch.equal(wanted, found), key
     with pytest.raises(InputError, match="does not"):
         of_rest.load_state_tensors({"other.weight/momentum_buffer": torch.zeros(1)})
-
-
-@settings(deadline=None, max_examples=30)
-@given(st.floats(1e-3, 1e3), st.floats(1e-2, 1e2), st.integers(0, 100))
-def test_clipping_bounds_the_norm_and_keeps_the_direction(
-    size: float, largest: float, seed: int
-) -> None:
-    parameters = [nn.Parameter(torch.zeros(3, 4)), nn.Parameter(torch.zeros(5))]
-    generator = torch.Generator().manual_seed(seed)
-    for parameter in parameters:
-        parameter.grad = size * torch.randn(parameter.shape, generator=generator)
-    before = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]).double()
-    norm = clip_gradients([*parameters, nn.Parameter(torch.zeros(2))], largest)
-    after = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]).double()
-    assert norm.shape == ()
-    assert float(norm) == pytest.approx(float(before.norm()), rel=1e-5)
-    assert float(after.norm()) == pytest.approx(min(largest, float(before.norm())), rel=1e-4)
-    assert float(torch.dot(after, before)) == pytest.approx(
-        float(after.norm() * before.norm()), rel=1e-5
-    )
-
-
-def test_a_gradient_that_is_not_finite_shows_in_the_norm() -> None:
-    parameter = nn.Parameter(torch.zeros(3))
-    parameter.grad = torch.tensor([1.0, float("nan"), 0.0])
-    assert not torch.isfinite(clip_gradients([parameter], 1.0))
-
-
-def test_relative_change_is_that_of_all_weights_together() -> None:
-    parameters = [nn.Parameter(torch.full((2, 2), 2.0)), nn.Parameter(torch.zeros(3))]
-    before = copy_weights(parameters)
-    with torch.no_grad():
-        parameters[1].add_(torch.tensor([3.0, 0.0, 4.0]))
-    assert float(relative_change(before, parameters)) == pytest.approx(5.0 / 4.0)
-    assert float(relative_change(copy_weights(parameters), parameters)) == 0.0

@@ -164,6 +164,7 @@ STAGES = (
             _DIAL,
         ),
         resumable=True,
+        version=2,
     ),
     Stage(
         "finetune",
@@ -173,6 +174,7 @@ STAGES = (
         "modelwright.training.finetune:finetune",
         inputs=(Input("base", "model", ("pretrain",)), _EXAMPLES, _DIAL),
         resumable=True,
+        version=2,
     ),
     Stage(
         "evaluate",

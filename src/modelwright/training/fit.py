@@ -99,10 +99,7 @@ def fit(
     model.recompute_activations = settings.recompute_activations
     optimizers = Optimizers(model, _optimizer_settings(settings))
     checkpoints = job.scratch / "checkpoints"
-    average = None
-    if settings.averaging is not None:
-        how = AveragingSettings(settings.averaging, settings.averaging_part)
-        average = WeightAverage(model, how)
+    average = _average(settings, model)
     state = load_checkpoint(checkpoints, model, optimizers, average)
     if state is not None:
         job.progress.note(f"  going on from step {state.step:,}")
@@ -115,8 +112,6 @@ def fit(
         closing(ready),
         closing(writer),
         open_trackers(settings.trackers, run, job.progress.note) as track,
-        stop_requests() as stop,
-        job.progress.task("training", 100, "% of the budget") as task,
     ):
 
         def keep(step: int, values: Mapping[str, float]) -> None:
@@ -125,39 +120,44 @@ def fit(
 
         log = TrainingLog(job.log / FILE, state.step, keep)
 
-        def measured() -> dict[str, float]:
-            with average.applied() if average else nullcontext():
-                return measure()
+        with (
+            stop_requests() as stop,
+            job.progress.task("training", 100, "% of the budget") as task,
+        ):
 
-        def show(state: TrainState, values: dict[str, float]) -> None:
-            log.write_measures(state, values)
-            task.update(100 * state.horizon.progress, **_shown(values))
+            def measured() -> dict[str, float]:
+                with average.applied() if average else nullcontext():
+                    return measure()
 
-        callbacks: list[Callback] = [
-            Logging(
-                log,
-                task,
-                job.progress.note,
+            def show(state: TrainState, values: dict[str, float]) -> None:
+                log.write_measures(state, values)
+                task.update(100 * state.horizon.progress, **_shown(values))
+
+            callbacks: list[Callback] = [
+                Logging(
+                    log,
+                    task,
+                    job.progress.note,
+                    state,
+                    flops_per_token,
+                    peak_flops(device, precision),
+                ),
+                *([Averaging(average, state.horizon.progress)] if average else []),
+                Measuring(measured, measure_count, state.horizon.progress, [show]),
+                Checkpointing(settings.checkpoint_seconds, writer.save, writer.finish, stop),
+            ]
+            loop = Loop(
+                model,
+                optimizers,
+                objective,
+                ready,
+                schedule(settings.schedule, settings.warmup, settings.decay, settings.rate_floor),
                 state,
-                flops_per_token,
-                peak_flops(device, precision),
-            ),
-            *([Averaging(average, state.horizon.progress)] if average else []),
-            Measuring(measured, measure_count, state.horizon.progress, [show]),
-            Checkpointing(settings.checkpoint_seconds, writer.save, writer.finish, stop),
-        ]
-        loop = Loop(
-            model,
-            optimizers,
-            objective,
-            ready,
-            schedule(settings.schedule, settings.warmup, settings.decay, settings.rate_floor),
-            state,
-            precision,
-            settings.max_gradient_norm,
-            callbacks,
-        )
-        loop.run()
+                precision,
+                settings.max_gradient_norm,
+                callbacks,
+            )
+            loop.run()
         model.eval()
         if average is not None:
             average.apply()
@@ -171,6 +171,12 @@ def fit(
         writer.stalled,
         measures,
     )
+
+
+def _average(settings: LoopSettings, model: CausalLM) -> WeightAverage | None:
+    if settings.averaging is None:
+        return None
+    return WeightAverage(model, AveragingSettings(settings.averaging, settings.averaging_part))
 
 
 def _tracked_run(

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
+OptimizerName = Literal["muon", "adamw"]
 AveragingName = Literal["exponential", "uniform"]
 ScheduleName = Literal["wsd", "cosine", "linear", "constant"]

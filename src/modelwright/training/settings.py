@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 from modelwright.core.errors import UsageError
 from modelwright.core.settings import EXECUTION, FLAG, Settings
 from modelwright.training.budget import Budget
-from modelwright.training.names import AveragingName, ScheduleName
+from modelwright.training.names import AveragingName, OptimizerName, ScheduleName
 from modelwright.training.trackers.tracker import TrackerName
 
 
@@ -44,7 +44,7 @@ class LoopSettings(Settings):
     matrix_learning_rate: float | None = Field(
         None, gt=0, description="peak rate of Muon, for the matrices in the blocks"
     )
-    optimizer: Literal["muon", "adamw"] = Field("muon", description="optimizer of the matrices")
+    optimizer: OptimizerName = Field("muon", description="optimizer of the matrices")
     weight_decay: float = Field(0.1, ge=0, description="decoupled weight decay")
     schedule: ScheduleName = Field(
         "wsd",

@@ -14,6 +14,21 @@ from modelwright.models.families.config_reader import ConfigReader
 Tensors = dict[str, Tensor]
 
 
+def written_for_all(config: TransformerConfig) -> dict[str, Any]:
+    """What every family's ``config.json`` says in the same words."""
+    return {
+        "vocab_size": config.vocab_size,
+        "tie_word_embeddings": config.tie_word_embeddings,
+        "initializer_range": 0.02,
+        "use_cache": True,
+        "bos_token_id": config.bos_token_id,
+        "eos_token_id": config.eos_token_id,
+        "pad_token_id": config.pad_token_id,
+        "dtype": "float32",
+        "torch_dtype": "float32",  # before version 5 of transformers
+    }
+
+
 @dataclass(frozen=True)
 class Family:
     """Functions between a family's folders and our transformer.

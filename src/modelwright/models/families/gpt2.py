@@ -16,7 +16,7 @@ from torch import Tensor
 from modelwright.core.errors import InputError
 from modelwright.models.config import TransformerConfig
 from modelwright.models.families.config_reader import ConfigReader
-from modelwright.models.families.family import Family, Tensors
+from modelwright.models.families.family import Family, Tensors, written_for_all
 
 _OUTSIDE = {
     "model.embed_tokens.weight": "transformer.wte.weight",
@@ -103,7 +103,7 @@ def _write_config(config: TransformerConfig) -> dict[str, Any]:
     return {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
-        "vocab_size": config.vocab_size,
+        **written_for_all(config),
         "n_embd": config.hidden_size,
         "n_inner": config.intermediate_size,
         "n_layer": config.num_hidden_layers,
@@ -111,17 +111,9 @@ def _write_config(config: TransformerConfig) -> dict[str, Any]:
         "n_positions": config.max_position_embeddings,
         "layer_norm_epsilon": config.norm_eps,
         "activation_function": "gelu_new",
-        "tie_word_embeddings": config.tie_word_embeddings,
         "attn_pdrop": 0.0,
         "embd_pdrop": 0.0,
         "resid_pdrop": 0.0,
-        "initializer_range": 0.02,
-        "use_cache": True,
-        "bos_token_id": config.bos_token_id,
-        "eos_token_id": config.eos_token_id,
-        "pad_token_id": config.pad_token_id,
-        "dtype": "float32",
-        "torch_dtype": "float32",
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from modelwright.models.config import TransformerConfig
 from modelwright.models.families.config_reader import ConfigReader
-from modelwright.models.families.family import Tensors
+from modelwright.models.families.family import Tensors, written_for_all
 from modelwright.models.families.rope_parameters import (
     read_rope_scaling,
     read_rope_theta,
@@ -51,7 +51,7 @@ def read_common(
 def write_common(config: TransformerConfig) -> dict[str, Any]:
     """The same fields for ``config.json``."""
     return {
-        "vocab_size": config.vocab_size,
+        **written_for_all(config),
         "hidden_size": config.hidden_size,
         "intermediate_size": config.intermediate_size,
         "num_hidden_layers": config.num_hidden_layers,
@@ -61,17 +61,9 @@ def write_common(config: TransformerConfig) -> dict[str, Any]:
         "max_position_embeddings": config.max_position_embeddings,
         "rms_norm_eps": config.norm_eps,
         **write_rope(config),
-        "tie_word_embeddings": config.tie_word_embeddings,
         "hidden_act": "silu",
         "attention_bias": config.attention_bias,
         "attention_dropout": 0.0,
-        "initializer_range": 0.02,
-        "use_cache": True,
-        "bos_token_id": config.bos_token_id,
-        "eos_token_id": config.eos_token_id,
-        "pad_token_id": config.pad_token_id,
-        "dtype": "float32",
-        "torch_dtype": "float32",
     }
 
 

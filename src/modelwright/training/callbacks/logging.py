@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable
 
@@ -66,6 +67,7 @@ class Logging:
         means = {name: value / self.taken for name, value in self.sums.items()}
         speed = self.tokens / elapsed
         utilisation = speed * self.flops_per_token / self.peak_flops
+        norm = report.gradient_norm
         self.log.write(
             state.step,
             {
@@ -74,7 +76,7 @@ class Logging:
                 "flops": state.tokens * self.flops_per_token,
                 **means,
                 "learning_rate": report.learning_rate,
-                "gradient_norm": report.gradient_norm,
+                **({"gradient_norm": norm} if math.isfinite(norm) else {}),
                 "tokens_per_second": speed,
                 "model_flops_utilisation": utilisation,
                 "memory_bytes": float(memory_in_use_bytes()),

@@ -1,9 +1,5 @@
 """Optimizers: Muon for the blocks' matrices, AdamW for all the rest."""
 
-from modelwright.training.optimizers.optimizers import (
-    OptimizerName,
-    Optimizers,
-    OptimizerSettings,
-)
+from modelwright.training.optimizers.optimizers import Optimizers, OptimizerSettings
 
-__all__ = ["OptimizerName", "OptimizerSettings", "Optimizers"]
+__all__ = ["OptimizerSettings", "Optimizers"]

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from modelwright.core.errors import InputError
+from modelwright.training.names import OptimizerName
 from modelwright.training.optimizers.muon import Muon
 from modelwright.training.optimizers.parameter_groups import GroupName, parameter_groups
-
-OptimizerName = Literal["muon", "adamw"]
 
 
 @dataclass(frozen=True)

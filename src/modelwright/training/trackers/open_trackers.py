@@ -61,7 +61,7 @@ def open_trackers(names: Sequence[str], run: TrackedRun, note: Note) -> Iterator
             tracker.write(step, values)
 
     try:
-        for name in names:
+        for name in dict.fromkeys(names):  # asked for twice is once
             opened.append(open_tracker(name, run, note))
         yield write
         is_complete = True
