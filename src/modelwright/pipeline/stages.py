@@ -105,6 +105,7 @@ STAGES = (
         AnnotateSettings,
         "modelwright.data.annotate:annotate",
         inputs=(Input("corpus", "corpus", ("collect",)),),
+        version=2,
         fingerprint="modelwright.data.annotate:fingerprint",
         resumable=True,
     ),

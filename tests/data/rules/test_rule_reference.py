@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rule_reference import compat_words, reference, whitespace_words
 
@@ -43,6 +43,7 @@ texts = st.one_of(built, repeated, latin, st.sampled_from(["", "\n", "\r\n\r\n",
     ("profile", "split"), [("whitespace", whitespace_words), ("fineweb-compat", compat_words)]
 )
 @settings(max_examples=40)
+@example(batch=["Read more... items in cart\n"])
 @given(batch=st.lists(texts, max_size=5))
 def test_scores_are_those_of_the_reference(
     batch: list[str], profile: Any, split: Any, edits: Any

@@ -21,7 +21,8 @@ _COUNTER = (
     r"(?i)^\W*\d[\d,.]*[kmb]?\s+(?:likes|shares|comments|retweets|reposts|quotes|bookmarks|upvotes"
     r"|downvotes|downloads|views|followers)\W*$"
 )
-_NAVIGATION = r"(?i)\s?items in cart|\s?read more\.\.\.$|^sign-in\s?"
+_NAVIGATION = (r"(?i)\s?items in cart", r"(?i)\s?read more\.\.\.$", r"(?i)^sign-in\s?")
+"""Taken out one after the other: what one leaves may end in the next."""
 
 
 def edit_refinedweb_lines(lines: pl.Series, pieces: Integers) -> EditedLines:
@@ -34,11 +35,13 @@ def edit_refinedweb_lines(lines: pl.Series, pieces: Integers) -> EditedLines:
     pieces : numpy.ndarray
         (lines,): words between white space in each of them.
     """
-    is_navigation = (pieces <= MOST_WORDS_OF_NAVIGATION) & _flags(lines.str.contains(_NAVIGATION))
+    has_any = _flags(lines.str.contains("|".join(_NAVIGATION)))
+    is_navigation = (pieces <= MOST_WORDS_OF_NAVIGATION) & has_any
     after = lines
     if is_navigation.any():
-        chosen = pl.Series(is_navigation)
-        after = lines.str.replace_all(_NAVIGATION, "").zip_with(chosen, lines)
+        for pattern in _NAVIGATION:
+            after = after.str.replace_all(pattern, "")
+        after = after.zip_with(pl.Series(is_navigation), lines)
     # A line with one word and one with many upper-case letters are told apart by their length.
     upper = lines.str.count_matches(r"\p{Uppercase}").to_numpy()
     shouted = upper > UPPER_CASE_SHARE * lines.str.len_chars().to_numpy()
