@@ -72,6 +72,9 @@ BSD_TEXT = (
         ("Other", "LicenseRef-unknown"),
         ("NOASSERTION", "LicenseRef-unknown"),
         ("((", "LicenseRef-unknown"),
+        ("()", "LicenseRef-unknown"),
+        ("( AND MIT", "LicenseRef-AND-MIT"),
+        ("(MIT OR (/ MIT))", "LicenseRef-MIT-OR-MIT"),
     ],
 )
 def test_statements_become_spdx_expressions(statement, licence):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from license_expression import (
@@ -206,6 +207,9 @@ def licence_of_url(url: str) -> str:
     return ""
 
 
+_BROKEN = {("(", after) for after in ("AND", "OR", "WITH", ")")}
+
+
 def _expression(statement: str) -> str:
     """A statement as an SPDX expression, or "" if it names something that SPDX does not list."""
     if whole := _known(statement):
@@ -213,17 +217,22 @@ def _expression(statement: str) -> str:
     parts = []
     for part in _OPERATOR.split(statement):
         operator = part.strip().upper()
-        if operator in ("AND", "OR", "WITH", "(", ")", ""):
+        if operator in ("AND", "OR", "WITH", "(", ")"):
             parts.append(operator)
+        elif not operator:
+            continue
         elif operator == "/":
             parts.append("OR")
         elif name := _known(part):
             parts.append(name)
         else:
             return ""
+    # The library does not refuse these, it breaks: "(" before anything but a name or "(".
+    if any(pair in _BROKEN for pair in pairwise(parts)):
+        return ""
     try:
         expression = _licensing().parse(" ".join(parts))
-    except (ExpressionError, IndexError):  # the latter for "()"
+    except ExpressionError:
         return ""
     return str(expression) if expression is not None else ""
 
