@@ -23,6 +23,7 @@ from modelwright.training.names import OptimizerName
 from modelwright.training.objectives.next_token import next_token
 from modelwright.training.objectives.objective import Losses, Objective
 from modelwright.training.optimizers import Optimizers, OptimizerSettings
+from modelwright.training.parallel.forward import forward_alone
 from modelwright.training.prefetching import PrefetchedBatches
 from modelwright.training.schedule import WarmupStableDecay
 from modelwright.training.training_log import TrainingLog
@@ -54,7 +55,7 @@ def loop(
     return Loop(
         model,
         optimizers,
-        next_token,
+        forward_alone(model, next_token),
         batches(micro_rows),
         WarmupStableDecay(0.1, 0.5),
         state or TrainState(0, 0, Horizon(steps, None)),
@@ -92,7 +93,7 @@ def test_accumulated_gradients_equal_the_whole_batch(
 def test_the_loss_falls(tiny_config: TransformerConfig, optimizer: OptimizerName) -> None:
     run = loop(tiny_config, steps=60, optimizer=optimizer)
     reports = list[StepReport]()
-    run.callbacks.append(lambda state, report: reports.append(report))
+    run.listeners = [reports.append]
     run.run()
     assert reports[0].loss == pytest.approx(6.2, abs=0.2)  # ln(512), a uniform guess
     assert reports[-1].loss < 0.6 * reports[0].loss
@@ -108,7 +109,7 @@ def test_resume_is_bit_identical(
     whole.run()
     first = loop(tiny_config, 14, optimizer=optimizer)
 
-    def save(state: TrainState, report: StepReport) -> None:
+    def save(state: TrainState) -> None:
         if state.step == cut:
             write(tmp_path, first)
 
@@ -146,7 +147,7 @@ def breaks(at: set[int] | None, run: Loop) -> Objective:
 
 def test_losses_that_are_not_finite_stop_training(tiny_config: TransformerConfig) -> None:
     run = loop(tiny_config, 20)
-    run.objective = breaks(None, run)
+    run.forward = forward_alone(run.model, breaks(None, run))
     before = weights(run)
     with pytest.raises(TrainingError, match="does not recover") as raised:
         run.run()
@@ -162,24 +163,23 @@ def test_a_step_that_is_left_out_changes_nothing(
     seen = dict[int, dict[str, torch.Tensor]]()
     reports = list[StepReport]()
 
-    def look(state: TrainState, report: StepReport) -> None:
+    def look(state: TrainState) -> None:
         seen[state.step] = weights(whole)
-        reports.append(report)
 
-    def save(state: TrainState, report: StepReport) -> None:
+    def save(state: TrainState) -> None:
         if state.step == 5:
             write(tmp_path, first)
 
-    whole.callbacks = [look]
+    whole.callbacks, whole.listeners = [look], [reports.append]
     first.callbacks = [save]
     for run in (whole, first):
-        run.objective = breaks({4, 7}, run)
+        run.forward = forward_alone(run.model, breaks({4, 7}, run))
         run.run()
     assert [report.step for report in reports if report.left_out] == [4, 7]
     assert all(torch.equal(seen[3][name], seen[4][name]) for name in seen[3])
     assert whole.state.skipped_steps == 2
     second = loop(tiny_config, 9, checkpoints=tmp_path)
-    second.objective = breaks({4, 7}, second)
+    second.forward = forward_alone(second.model, breaks({4, 7}, second))
     second.run()
     assert second.state.to_json()["guard"] == whole.state.to_json()["guard"]
     assert second.state.skipped_steps == 2
@@ -192,11 +192,11 @@ def test_what_is_not_finite_stays_out_of_the_log(
 ) -> None:
     """Also if the row is due at that very step: JSON has no NaN."""
     run = loop(tiny_config, 3)
-    run.objective = breaks({bad}, run)
+    run.forward = forward_alone(run.model, breaks({bad}, run))
     notes = list[str]()
     log = TrainingLog(tmp_path / "log.jsonl", 0, lambda step, values: None)
     with SilentProgress().task("training", 100, "%") as task:
-        run.callbacks = [Logging(log, task, notes.append, run.state, 1.0, 1.0)]
+        run.listeners = [Logging(log, task, notes.append, run.state, 1.0, 1.0)]
         run.run()
     rows = log.path.read_text().splitlines()
     (row,) = [json.loads(line, parse_constant=pytest.fail) for line in rows]
@@ -217,7 +217,7 @@ def test_averaged_weights_after_resume(tiny_config: TransformerConfig, tmp_path:
     whole, first, second = loop(tiny_config, 9), loop(tiny_config, 9), loop(tiny_config, 9)
     wanted, cut, found = averaged(whole), averaged(first), averaged(second)
 
-    def save(state: TrainState, report: StepReport) -> None:
+    def save(state: TrainState) -> None:
         if state.step == 4:
             with closing(CheckpointWriter(tmp_path, first.model, first.optimizers, cut)) as writer:
                 writer.save(state)

@@ -10,6 +10,7 @@ import click
 from modelwright import __version__
 from modelwright.cli.verbs import Verbs, suggestion
 from modelwright.core.errors import ModelwrightError, from_os_error
+from modelwright.core.ranks import are_several, is_follower
 
 VERBS = {
     "demo": ("modelwright.cli.demo", "Build and chat with a model of Python's documentation"),
@@ -52,7 +53,7 @@ def main() -> None:
     # next to another busy program makes training many times slower (docs/experiments.md).
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     try:
-        modelwright.main(prog_name="modelwright", standalone_mode=False)
+        _main()
     except ModelwrightError as error:
         _fail(str(error), error.exit_code)
     except click.Abort:
@@ -75,7 +76,22 @@ def main() -> None:
         _fail(str(from_os_error(error)), 1)
 
 
+def _main() -> None:
+    if not are_several():
+        modelwright.main(prog_name="modelwright", standalone_mode=False)
+        return
+    from modelwright.pipeline.ranks import follow, leading
+
+    if is_follower():
+        follow()
+    else:
+        with leading():
+            modelwright.main(prog_name="modelwright", standalone_mode=False)
+
+
 def _fail(message: str, exit_code: int) -> None:
+    if is_follower():  # the leader says the same
+        sys.exit(exit_code)
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)
     click.echo(message, err=True)
     sys.exit(exit_code)

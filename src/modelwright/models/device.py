@@ -9,6 +9,7 @@ import torch
 
 from modelwright.core.errors import UsageError
 from modelwright.core.machine import available_cores
+from modelwright.core.ranks import are_several, local_rank
 
 
 def pick_device(name: str) -> torch.device:
@@ -24,6 +25,8 @@ def pick_device(name: str) -> torch.device:
         name = next((device for device, is_there in there.items() if is_there), "cpu")
     elif not there.get(name, True):
         raise UsageError(f"this machine has no {name} device", fix="use --device auto")
+    if name == "cuda" and are_several():  # each has its own
+        return torch.device(name, local_rank())
     return torch.device(name)
 
 

@@ -16,6 +16,7 @@ from modelwright.core.errors import InputError, ModelwrightError
 from modelwright.core.files import PARTIAL_SUFFIX, sync_file, sync_folder, write_json
 from modelwright.models.config import TransformerConfig
 from modelwright.models.families.table import family_named, read_config
+from modelwright.models.sharded import whole
 from modelwright.models.transformer import CausalLM
 
 CONFIG, WEIGHTS, GENERATION_CONFIG = "config.json", "model.safetensors", "generation_config.json"
@@ -73,7 +74,11 @@ def save_model(model: CausalLM, folder: Path) -> None:
     Names and shapes are those of the model's family, so that ``transformers`` opens the folder.
     Tied embeddings are stored once, under the embedding's name.
     """
-    config = model.config
+    save_tensors_of(model.config, model_tensors(model), folder)
+
+
+def save_tensors_of(config: TransformerConfig, tensors: dict[str, Tensor], folder: Path) -> None:
+    """:func:`save_model` for a model of which only shape and :func:`model_tensors` are there."""
     family = family_named(config.family)
     write_json(folder / CONFIG, family.write_config(config))
     write_json(
@@ -85,14 +90,14 @@ def save_model(model: CausalLM, folder: Path) -> None:
             "max_length": config.max_position_embeddings,
         },
     )
-    save_tensors(family.to_their_names(model_tensors(model)), folder / WEIGHTS)
+    save_tensors(family.to_their_names(tensors), folder / WEIGHTS)
 
 
 def model_tensors(model: CausalLM) -> dict[str, Tensor]:
-    """The model's tensors by our own names, on the CPU, tied ones once."""
+    """The model's tensors by our own names, whole, on the CPU, tied ones once."""
     tied = model.config.tie_word_embeddings
     return {
-        name: tensor.detach().cpu().contiguous()
+        name: whole(tensor).detach().cpu().contiguous()
         for name, tensor in model.state_dict().items()
         if not (tied and name == "lm_head.weight")
     }

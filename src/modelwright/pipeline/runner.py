@@ -38,6 +38,7 @@ from modelwright.core.settings import Settings
 from modelwright.core.store import Store, now, sqlite_url
 from modelwright.core.workspace import Workspace
 from modelwright.pipeline.plan import PlannedStage, inputs_of, look_up
+from modelwright.pipeline.ranks import hand_out
 from modelwright.pipeline.recipe import Recipe
 from modelwright.pipeline.stages import load_function, settings_of, stages_of
 from modelwright.pipeline.usage import Usage
@@ -176,6 +177,8 @@ def _make(
         usage.save_now_and_then()
 
     job = Job(settings, run.inputs, partial, progress, log, started, run.planned.previous)
+    if stage.parallel:
+        hand_out(stage.name, job)
     try:
         outcome = load_function(stage)(job)
     except BaseException:

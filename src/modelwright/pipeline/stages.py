@@ -69,6 +69,8 @@ class Stage:
         ``module:function`` that hashes what the stage reads outside the workspace.
     resumable : bool
         Whether it goes on from what a cut-off run left in its folder.
+    parallel : bool
+        Whether all processes of a run work at it together, see :mod:`modelwright.pipeline.ranks`.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Stage:
     version: int = 1
     fingerprint: str | None = None
     resumable: bool = False
+    parallel: bool = False
 
 
 _CORPUS = Input("corpus", "corpus", ("prepare",))
@@ -165,7 +168,8 @@ STAGES = (
             _DIAL,
         ),
         resumable=True,
-        version=2,
+        parallel=True,
+        version=3,
     ),
     Stage(
         "finetune",
@@ -175,7 +179,8 @@ STAGES = (
         "modelwright.training.finetune:finetune",
         inputs=(Input("base", "model", ("pretrain",)), _EXAMPLES, _DIAL),
         resumable=True,
-        version=2,
+        parallel=True,
+        version=3,
     ),
     Stage(
         "evaluate",

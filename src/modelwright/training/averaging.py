@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from modelwright.core.errors import InputError
+from modelwright.models.sharded import like, whole
 from modelwright.training.names import AveragingName
 
 WEIGHT = "weight"
@@ -101,7 +102,7 @@ class WeightAverage:
 
     def state_tensors(self) -> dict[str, Tensor]:
         """All state, for an exact resume."""
-        averages = {_PREFIX + name: value.cpu() for name, value in self._averages.items()}
+        averages = {_PREFIX + name: whole(value).cpu() for name, value in self._averages.items()}
         return {WEIGHT: torch.tensor(self.weight, dtype=torch.float64), **averages}
 
     def load_state_tensors(self, tensors: dict[str, Tensor]) -> None:
@@ -117,4 +118,4 @@ class WeightAverage:
             raise InputError("the checkpoint's averaged weights are not those of this model")
         self.weight = float(tensors[WEIGHT])
         for name, average in self._averages.items():
-            average.copy_(tensors[_PREFIX + name])
+            average.copy_(like(average, tensors[_PREFIX + name].to(average.device)))

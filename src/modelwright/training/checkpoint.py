@@ -11,10 +11,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from modelwright.core.files import PARTIAL_SUFFIX, move_folder, write_json
 from modelwright.models.pretrained import load_tensors, model_tensors, save_tensors
+from modelwright.models.sharded import like
 from modelwright.models.transformer import CausalLM
 from modelwright.training.averaging import WeightAverage
 from modelwright.training.budget import Horizon
@@ -49,6 +51,11 @@ class TrainState:
     guard: Guard = field(default_factory=Guard)
     skipped_steps: int = 0
 
+    @property
+    def is_over(self) -> bool:
+        """Whether no further step should be taken."""
+        return self.horizon.is_over
+
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
         return {
@@ -82,6 +89,9 @@ class CheckpointWriter:
         Where checkpoints lie, as ``step-…``; only the newest is kept.
     model, optimizers, average
         What is saved.
+    writes : bool
+        Whether this process writes. Of several each must save, as each may hold a piece; files
+        hold whole tensors, so that any number of processes can go on from them.
     """
 
     def __init__(
@@ -90,9 +100,10 @@ class CheckpointWriter:
         model: CausalLM,
         optimizers: Optimizers,
         average: WeightAverage | None = None,
+        writes: bool = True,
     ):
         self.folder, self.model, self.optimizers = folder, model, optimizers
-        self.average = average
+        self.average, self.writes = average, writes
         self.stalled = 0.0
         """Seconds that training had to wait."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
@@ -108,13 +119,12 @@ class CheckpointWriter:
         """
         began = time.monotonic()
         self.finish()
-        files = {
-            MODEL: _copies(model_tensors(self.model)),
-            OPTIMIZER: _copies(self.optimizers.state_tensors()),
-        }
+        files = {MODEL: model_tensors(self.model), OPTIMIZER: self.optimizers.state_tensors()}
         if self.average is not None:
-            files[AVERAGE] = _copies(self.average.state_tensors())
-        self._pending = self._thread.submit(_write, self.folder, files, state.to_json())
+            files[AVERAGE] = self.average.state_tensors()
+        if self.writes:
+            copies = {name: _copies(tensors) for name, tensors in files.items()}
+            self._pending = self._thread.submit(_write, self.folder, copies, state.to_json())
         self.stalled += time.monotonic() - began
 
     def finish(self) -> None:
@@ -139,12 +149,18 @@ def load_checkpoint(
     if not finished:
         return None
     newest = finished[-1]
-    model.load_state_dict(load_tensors(newest / MODEL), strict=False)  # tied heads are stored once
+    _fill(model, load_tensors(newest / MODEL))
     optimizers.load_state_tensors(load_tensors(newest / OPTIMIZER))
     if average is not None:
         average.load_state_tensors(load_tensors(newest / AVERAGE))
     state = json.loads((newest / STATE).read_text(encoding="utf-8"))
     return TrainState.from_json(state)
+
+
+@torch.no_grad()
+def _fill(model: CausalLM, tensors: Mapping[str, Tensor]) -> None:
+    for name, parameter in model.named_parameters():
+        parameter.copy_(like(parameter, tensors[name].to(parameter.device)))
 
 
 def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -11,12 +11,14 @@ from modelwright.core.errors import InputError
 from modelwright.core.job import Job, Outcome
 from modelwright.core.settings import chosen
 from modelwright.models.device import pick_device, pick_precision
-from modelwright.models.pretrained import load_model, save_model
+from modelwright.models.pretrained import load_model
 from modelwright.tokens.tokenizer import Tokenizer
 from modelwright.training.batches import Batch, ExampleBatches, TokenizedExample
 from modelwright.training.fit import fit
 from modelwright.training.objectives.next_token import next_token
-from modelwright.training.pretrain import copy_tokenizer
+from modelwright.training.parallel.shares import micro_rows
+from modelwright.training.parallel.world import this_world
+from modelwright.training.pretrain import save_trained
 from modelwright.training.settings import FinetuneSettings
 from modelwright.training.validation import mean_loss
 
@@ -47,7 +49,9 @@ def finetune(job: Job[FinetuneSettings]) -> Outcome:
         )
     rows = chosen(settings, "batch_rows", settings.batch_rows)
     pad = tokenizer.end_of_text
-    batches = ExampleBatches(train, rows, settings.micro_batch_rows, pad, settings.seed)
+    world = this_world()
+    most_rows = micro_rows(rows, settings.micro_batch_rows, world)
+    batches = ExampleBatches(train, rows, most_rows, pad, settings.seed)
     validation = _validation_batches(held_out, settings.micro_batch_rows, pad)
     precision = pick_precision(settings.precision, pick_device(settings.device))
     job.progress.note(f"  {len(train):,} examples, {batches.steps_per_epoch:,} steps an epoch")
@@ -55,13 +59,12 @@ def finetune(job: Job[FinetuneSettings]) -> Outcome:
     def measure() -> dict[str, float]:
         if not validation:
             return {}
-        return {"validation_loss": mean_loss(model, next_token, validation, precision)}
+        return {"validation_loss": mean_loss(model, next_token, validation, precision, world)}
 
     length = round(batches.tokens_per_step / batches.rows)
     flops = model.config.flops_per_token(length)
     fitted = fit(job, settings, model, next_token, batches, measure, 4, flops)
-    save_model(model.cpu(), job.folder)
-    copy_tokenizer(base, job)
+    save_trained(model, base, job, world)
     return Outcome(
         counts={
             "parameters": model.config.parameter_count(),

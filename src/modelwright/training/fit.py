@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 
-from modelwright.core.files import PARTIAL_SUFFIX
 from modelwright.core.job import Job
 from modelwright.core.settings import chosen
 from modelwright.models.device import pick_device, pick_precision, use_all_cores
@@ -15,28 +13,21 @@ from modelwright.training.averaging import AveragingSettings, WeightAverage
 from modelwright.training.batches import Batches
 from modelwright.training.budget import Budget, Horizon
 from modelwright.training.callbacks.averaging import Averaging
-from modelwright.training.callbacks.callback import Callback
 from modelwright.training.callbacks.checkpointing import Checkpointing
-from modelwright.training.callbacks.logging import Logging
 from modelwright.training.callbacks.measuring import Measure, Measuring
 from modelwright.training.checkpoint import CheckpointWriter, TrainState, load_checkpoint
 from modelwright.training.interrupts import stop_requests
 from modelwright.training.loop import Loop
 from modelwright.training.objectives.objective import Objective
 from modelwright.training.optimizers import Optimizers, OptimizerSettings
+from modelwright.training.parallel.forward import Forward, forward_alone
+from modelwright.training.parallel.shares import SharedBatches
+from modelwright.training.parallel.world import World, this_world
 from modelwright.training.prefetching import PrefetchedBatches
 from modelwright.training.schedule import schedule
 from modelwright.training.settings import LoopSettings
-from modelwright.training.trackers.open_trackers import open_trackers
-from modelwright.training.trackers.tracker import TrackedRun
-from modelwright.training.training_log import FILE, TrainingLog
 from modelwright.training.utilisation import peak_flops
-
-PROJECT = "modelwright"
-"""What runs are compared in, where a tracker's own variables name nothing else."""
-
-TRACKERS_FOLDER = "trackers"
-"""Databases of local trackers, beside the artifacts."""
+from modelwright.training.watching import Watch, watched
 
 
 @dataclass(frozen=True)
@@ -93,10 +84,12 @@ def fit(
         Operations of forward and backward pass.
     """
     use_all_cores()
+    world = this_world()
     device = pick_device(settings.device)
     precision = pick_precision(settings.precision, device)
     model.to(device)
     model.recompute_activations = settings.recompute_activations
+    forward = _forward(model, objective, world, settings.shard)
     optimizers = Optimizers(model, _optimizer_settings(settings))
     checkpoints = job.scratch / "checkpoints"
     average = _average(settings, model)
@@ -105,64 +98,51 @@ def fit(
         job.progress.note(f"  going on from step {state.step:,}")
     else:
         state = _first_state(settings, batches, flops_per_token)
-    ready = PrefetchedBatches(batches, device)
-    writer = CheckpointWriter(checkpoints, model, optimizers, average)
-    run = _tracked_run(job, settings, state.step)
+    ready = PrefetchedBatches(SharedBatches(batches, world), device)
+    writer = CheckpointWriter(checkpoints, model, optimizers, average, world.is_leader)
+    peak = peak_flops(device, precision) * world.size
     with (
         closing(ready),
         closing(writer),
-        open_trackers(settings.trackers, run, job.progress.note) as track,
+        watched(job, settings, state, flops_per_token, peak)
+        if world.is_leader
+        else nullcontext(Watch()) as watch,
     ):
-
-        def keep(step: int, values: Mapping[str, float]) -> None:
-            job.log_metrics(step, values)
-            track(step, values)
-
-        log = TrainingLog(job.log / FILE, state.step, keep)
-
-        with (
-            stop_requests() as stop,
-            job.progress.task("training", 100, "% of the budget") as task,
-        ):
+        with stop_requests() as stop:
 
             def measured() -> dict[str, float]:
                 with average.applied() if average else nullcontext():
                     return measure()
 
-            def show(state: TrainState, values: dict[str, float]) -> None:
-                log.write_measures(state, values)
-                task.update(100 * state.horizon.progress, **_shown(values))
+            def save(state: TrainState) -> None:
+                loop.settle()  # the guard must have judged every step that is saved
+                writer.save(state)
 
-            callbacks: list[Callback] = [
-                Logging(
-                    log,
-                    task,
-                    job.progress.note,
-                    state,
-                    flops_per_token,
-                    peak_flops(device, precision),
-                ),
-                *([Averaging(average, state.horizon.progress)] if average else []),
-                Measuring(measured, measure_count, state.horizon.progress, [show]),
-                Checkpointing(settings.checkpoint_seconds, writer.save, writer.finish, stop),
-            ]
             loop = Loop(
                 model,
                 optimizers,
-                objective,
+                forward,
                 ready,
                 schedule(settings.schedule, settings.warmup, settings.decay, settings.rate_floor),
                 state,
                 precision,
                 settings.max_gradient_norm,
-                callbacks,
+                [
+                    *([Averaging(average, state.horizon.progress)] if average else []),
+                    Measuring(measured, measure_count, state.horizon.progress, [watch.on_measures]),
+                    Checkpointing(
+                        settings.checkpoint_seconds, save, writer.finish, stop, state, world
+                    ),
+                ],
+                watch.listeners,
+                world,
             )
             loop.run()
         model.eval()
         if average is not None:
             average.apply()
         measures = measure()
-        log.write_measures(state, measures)
+        watch.on_measures(state, measures)
     return Fitted(
         state.step,
         state.skipped_steps,
@@ -173,39 +153,26 @@ def fit(
     )
 
 
+def _forward(model: CausalLM, objective: Objective, world: World, shards: bool) -> Forward:
+    if world.size == 1:
+        return forward_alone(model, objective)
+    from modelwright.training.parallel.spread import forward_together, shard
+
+    if shards:
+        shard(model, world)
+    return forward_together(model, objective)
+
+
 def _average(settings: LoopSettings, model: CausalLM) -> WeightAverage | None:
     if settings.averaging is None:
         return None
     return WeightAverage(model, AveragingSettings(settings.averaging, settings.averaging_part))
 
 
-def _tracked_run(
-    job: Job[LoopSettings] | Job,  # type: ignore[type-arg]
-    settings: LoopSettings,
-    step: int,
-) -> TrackedRun:
-    return TrackedRun(
-        name=job.folder.name.removesuffix(PARTIAL_SUFFIX),
-        project=PROJECT,
-        settings=settings.model_dump(mode="json"),
-        log=job.log,
-        scratch=job.scratch,
-        shared=job.folder.parent / TRACKERS_FOLDER,
-        step=step,
-    )
-
-
 def _first_state(settings: LoopSettings, batches: Batches, flops_per_token: float) -> TrainState:
     budget = Budget.parse(chosen(settings, "budget", settings.budget))
     horizon = Horizon.of(budget, batches.tokens_per_step, batches.steps_per_epoch, flops_per_token)
     return TrainState(step=0, tokens=0, horizon=horizon)
-
-
-def _shown(measures: dict[str, float]) -> dict[str, str]:
-    return {
-        name.removeprefix("validation_").replace("_", " "): f"{value:.3f}"
-        for name, value in measures.items()
-    }
 
 
 def _optimizer_settings(settings: LoopSettings) -> OptimizerSettings:

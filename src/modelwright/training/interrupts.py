@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+SAME_REQUEST_SECONDS = 1.0
+"""Signals that come closer together are one request."""
 
 
 class StopRequest:
@@ -14,12 +18,18 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.is_asked = False
+        self._asked_at = 0.0
 
     def ask(self, _signal: int, _frame: FrameType | None) -> None:
-        """Note the first request; a second one stops at once, whatever is going on."""
-        if self.is_asked:
+        """Note the first request; a second one stops at once, whatever is going on.
+
+        A launcher of several processes passes on what its terminal has sent them already, so that
+        one Ctrl-C comes twice.
+        """
+        if not self.is_asked:
+            self.is_asked, self._asked_at = True, time.monotonic()
+        elif time.monotonic() - self._asked_at > SAME_REQUEST_SECONDS:
             raise KeyboardInterrupt
-        self.is_asked = True
 
 
 @contextmanager

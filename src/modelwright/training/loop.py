@@ -9,13 +9,20 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from modelwright.models.sharded import whole
 from modelwright.models.transformer import CausalLM
 from modelwright.training.batches import Batch, Batches
-from modelwright.training.callbacks.callback import Callback, StepReport
+from modelwright.training.callbacks.callback import Callback, ReportListener, StepReport
 from modelwright.training.checkpoint import TrainState
-from modelwright.training.objectives.objective import Objective
 from modelwright.training.optimizers import Optimizers
+from modelwright.training.parallel.forward import Forward
+from modelwright.training.parallel.shares import has_weight
+from modelwright.training.parallel.world import ALONE, World
+from modelwright.training.readings import Reading
 from modelwright.training.schedule import Schedule
+
+UPDATE_NORM_STEPS = 10
+"""Steps between two measurements of how much the weights change, which needs a copy of them."""
 
 
 @dataclass
@@ -24,8 +31,10 @@ class Loop:
 
     Attributes
     ----------
-    model, optimizers, objective, batches, schedule
+    model, optimizers, batches, schedule
         What is trained, how, on what.
+    forward : callable
+        The objective on a micro-batch (:mod:`modelwright.training.parallel.forward`).
     state : TrainState
         Where it stands; a loaded one makes the run go on exactly where it was cut off.
     precision : torch.dtype
@@ -34,17 +43,24 @@ class Loop:
         Gradients longer than this are scaled down to it.
     callbacks : sequence of Callback
         Called after every step, in this order.
+    listeners : sequence of ReportListener
+        Told what each step measured.
+    world : World
+        The processes that train together; each has its share of the batches.
     """
 
     model: CausalLM
     optimizers: Optimizers
-    objective: Objective
+    forward: Forward
     batches: Batches
     schedule: Schedule
     state: TrainState
     precision: torch.dtype
     max_gradient_norm: float = 1.0
     callbacks: Sequence[Callback] = field(default_factory=list)
+    listeners: Sequence[ReportListener] = field(default_factory=list)
+    world: World = ALONE
+    _open: _OpenStep | None = None
 
     def run(self) -> None:
         """Train until the horizon is reached.
@@ -56,56 +72,115 @@ class Loop:
         """
         self.model.train()
         started = time.monotonic()
-        while not self.state.horizon.is_over:
-            report, started = self.step(started)
+        while not self.state.is_over:
+            started = self.step(started)
             for callback in self.callbacks:
-                callback(self.state, report)
+                callback(self.state)
+        self.settle()
 
-    def step(self, started: float) -> tuple[StepReport, float]:
-        """Take one optimizer step that began at ``started``; also returns when it ended."""
+    def step(self, started: float) -> float:
+        """Take one optimizer step that began at ``started``; returns when it ended.
+
+        On a GPU it has only been queued then: whether it was good is decided there, and looked
+        at here while the next one is under way.
+        """
         state, horizon = self.state, self.state.horizon
         micro_batches = self.batches.at(state.step)
-        # Fixed before the first backward pass, over all micro-batches.
-        weight = sum(float(batch.weights.sum()) for batch in micro_batches)
-        measures = self._backward(micro_batches, weight)
-        norm = float(
+        # Fixed before the first backward pass, over all micro-batches and processes.
+        weight, tokens = self.world.sum(*_weight_and_tokens(micro_batches))
+        means = self._backward(micro_batches, weight)
+        norm = whole(
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.max_gradient_norm)
         )
         rate = self.schedule.multiplier(horizon.progress, horizon.next_progress(state.step))
-        learning_rate = self.optimizers.peak_learning_rate * rate
-        verdict = state.guard.judge(state.step + 1, measures["loss"], norm, learning_rate)
-        if verdict.action == "stop":
-            raise state.guard.diagnosis()
-        if verdict.action == "take":
-            self.optimizers.step(rate)
-        else:
-            self.model.zero_grad(set_to_none=True)
-            state.skipped_steps += 1
+        is_good = state.guard.limits(state.step + 1).allow(means["loss"], norm)
+        is_measured = state.step % UPDATE_NORM_STEPS == 0
+        update_norm = self.optimizers.step(rate, is_good, is_measured)
+        self.settle()
         now = time.monotonic()
-        tokens = sum(batch.tokens.numel() for batch in micro_batches)
-        horizon.advance(state.step, now - started)
+        (seconds,) = self.world.sum(now - started if self.world.is_leader else 0.0)
+        horizon.advance(state.step, seconds)
         state.step += 1
-        state.tokens += tokens
-        return StepReport(
+        state.tokens += round(tokens)
+        self._open = _OpenStep(
             step=state.step,
-            measures=measures,
-            gradient_norm=norm,
-            learning_rate=learning_rate,
-            left_out=verdict.reason,
-            tokens=tokens,
-            seconds=now - started,
-        ), now
+            tokens=state.tokens,
+            seconds=horizon.seconds,
+            seconds_left=horizon.seconds_left(state.step),
+            progress=horizon.progress,
+            learning_rate=self.optimizers.peak_learning_rate * rate,
+            means=Reading(means),
+            norms=Reading(
+                {"gradient": norm} | ({} if update_norm is None else {"update": update_norm})
+            ),
+        )
+        if not norm.is_cuda:
+            self.settle()
+        return now
 
-    def _backward(self, micro_batches: Sequence[Batch], weight: float) -> dict[str, float]:
+    def settle(self) -> None:
+        """Judge the step that was taken last and report it, if that has not been done.
+
+        Raises
+        ------
+        TrainingError
+            If step after step had to be left out.
+        """
+        if self._open is None:
+            return
+        done, self._open = self._open, None
+        means, norms = done.means.read(), done.norms.read()
+        guard = self.state.guard
+        verdict = guard.judge(done.step, means["loss"], norms["gradient"], done.learning_rate)
+        if verdict.action == "stop":
+            raise guard.diagnosis()
+        self.state.skipped_steps += verdict.action == "skip"
+        report = StepReport(
+            step=done.step,
+            tokens=done.tokens,
+            seconds=done.seconds,
+            seconds_left=done.seconds_left,
+            progress=done.progress,
+            measures=means,
+            gradient_norm=norms["gradient"],
+            update_norm=norms.get("update"),
+            learning_rate=done.learning_rate,
+            left_out=verdict.reason,
+        )
+        for listener in self.listeners:
+            listener(report)
+
+    def _backward(self, micro_batches: Sequence[Batch], weight: float) -> dict[str, Tensor]:
         """Leave the gradients of the whole step in the parameters; return its mean losses."""
         device = next(self.model.parameters()).device
         sums = dict[str, Tensor]()
-        for batch in micro_batches:
+        for number, batch in enumerate(micro_batches, start=1):
             with torch.autocast(
                 device.type, self.precision, enabled=self.precision != torch.float32
             ):
-                losses = self.objective(self.model, batch.to(device))
-            (losses.total / weight).backward()  # type: ignore[no-untyped-call]
+                losses = self.forward(batch.to(device), number == len(micro_batches))
+            # Gradients are averaged over the processes; their sum is wanted.
+            (losses.total / (weight / self.world.size)).backward()  # type: ignore[no-untyped-call]
             for name, value in {"loss": losses.total.detach(), **losses.measures}.items():
                 sums[name] = sums[name] + value if name in sums else value
-        return {name: float(value) / weight for name, value in sums.items()}
+        means = self.world.add(torch.stack(list(sums.values())) / weight)
+        return dict(zip(sums, means, strict=True))
+
+
+@dataclass(frozen=True)
+class _OpenStep:
+    """A step that was taken, or queued on a device, and is not judged yet."""
+
+    step: int
+    tokens: int
+    seconds: float
+    seconds_left: float
+    progress: float
+    learning_rate: float
+    means: Reading
+    norms: Reading
+
+
+def _weight_and_tokens(micro_batches: Sequence[Batch]) -> tuple[float, float]:
+    weight = sum(float(batch.weights.sum()) for batch in micro_batches)
+    return weight, sum(batch.tokens.numel() for batch in micro_batches if has_weight(batch))

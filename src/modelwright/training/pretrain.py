@@ -13,7 +13,7 @@ from modelwright.core.settings import chosen
 from modelwright.models.config import TransformerConfig
 from modelwright.models.device import pick_device, pick_precision
 from modelwright.models.families.table import in_family
-from modelwright.models.pretrained import load_model, save_model
+from modelwright.models.pretrained import load_model, model_tensors, save_tensors_of
 from modelwright.models.transformer import CausalLM, initialise
 from modelwright.tokens.shards import TokenShards
 from modelwright.tokens.tokenizer import TOKENIZER_FILES, Tokenizer
@@ -23,6 +23,8 @@ from modelwright.training.fit import fit
 from modelwright.training.objectives.distillation import distillation
 from modelwright.training.objectives.next_token import next_token
 from modelwright.training.objectives.objective import Objective
+from modelwright.training.parallel.shares import micro_rows
+from modelwright.training.parallel.world import World, this_world
 from modelwright.training.settings import PretrainSettings
 from modelwright.training.validation import bits_per_byte, mean_loss
 
@@ -63,11 +65,13 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
     config = model.config
     length = min(length, config.max_position_embeddings, train.tokens - 1)
     objective = _objective(settings, tokenizer, job.inputs.get("teacher"))
+    world = this_world()
+    rows = chosen(settings, "batch_rows", settings.batch_rows)
     batches = WindowBatches(
         train,
         length,
-        chosen(settings, "batch_rows", settings.batch_rows),
-        settings.micro_batch_rows,
+        rows,
+        micro_rows(rows, settings.micro_batch_rows, world),
         settings.seed,
         settings.mask_documents,
     )
@@ -81,7 +85,7 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
     def measure() -> dict[str, float]:
         if not held_out:
             return {}
-        loss = mean_loss(model, next_token, held_out, precision)
+        loss = mean_loss(model, next_token, held_out, precision, world)
         return {
             "validation_loss": loss,
             "validation_bits_per_byte": bits_per_byte(loss, held_out, tokenizer),
@@ -97,8 +101,7 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
         settings.validation_count,
         config.flops_per_token(length),
     )
-    save_model(model.cpu(), job.folder)
-    copy_tokenizer(tokenizer_artifact, job)
+    save_trained(model, tokenizer_artifact, job, world)
     return Outcome(
         counts={
             "parameters": config.parameter_count(),
@@ -175,8 +178,20 @@ def model_config(
     return in_family(settings.family, sizes)
 
 
-def copy_tokenizer(source: Artifact, job: Job) -> None:  # type: ignore[type-arg]
-    """Put the tokenizer's files into the model folder, so that it is complete on its own."""
+def save_trained(
+    model: CausalLM,
+    source: Artifact,
+    job: Job,  # type: ignore[type-arg]
+    world: World,
+) -> None:
+    """Write model and tokenizer (of ``source``) into one folder that is complete on its own.
+
+    Every process must call it, as each may hold a piece of the model; the leader writes.
+    """
+    tensors = model_tensors(model)
+    if not world.is_leader:
+        return
+    save_tensors_of(model.config, tensors, job.folder)
     for name in TOKENIZER_FILES:
         if (source.path / name).is_file():
             shutil.copyfile(source.path / name, job.folder / name)

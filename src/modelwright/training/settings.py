@@ -72,6 +72,11 @@ class LoopSettings(Settings):
         description="compute activations again in the backward pass: less memory, more time",
         json_schema_extra={EXECUTION: True},
     )
+    shard: bool = Field(
+        False,
+        description="with several processes, keep a piece of the weights in each instead of a copy",
+        json_schema_extra={EXECUTION: True},
+    )
     checkpoint_seconds: float = Field(
         20.0,
         ge=0,

@@ -14,6 +14,7 @@ from modelwright.training.checkpoint import TrainState
 from modelwright.training.loop import Loop
 from modelwright.training.objectives.next_token import next_token
 from modelwright.training.optimizers import Optimizers, OptimizerSettings
+from modelwright.training.parallel.forward import forward_alone
 from modelwright.training.schedule import WarmupStableDecay
 
 
@@ -51,7 +52,7 @@ def seconds_per_step(
     loop = Loop(
         model,
         Optimizers(model, optimizer),
-        next_token,
+        forward_alone(model, next_token),
         batches,
         WarmupStableDecay(0.0, 0.0),
         state,

@@ -11,21 +11,31 @@ from modelwright.models.transformer import CausalLM
 from modelwright.tokens.tokenizer import Tokenizer
 from modelwright.training.batches import Batch
 from modelwright.training.objectives.objective import Objective
+from modelwright.training.parallel.shares import share
+from modelwright.training.parallel.world import ALONE, World
 
 
 def mean_loss(
-    model: CausalLM, objective: Objective, batches: Sequence[Batch], precision: torch.dtype
+    model: CausalLM,
+    objective: Objective,
+    batches: Sequence[Batch],
+    precision: torch.dtype,
+    world: World = ALONE,
 ) -> float:
-    """Mean loss in nats over the weight of all batches; the model is left in training mode."""
+    """Mean loss in nats over the weight of all batches; the model is left in training mode.
+
+    Each process of ``world`` takes its share; all get the same mean.
+    """
     device = next(model.parameters()).device
     model.eval()
     total = weight = 0.0
     use_autocast = precision != torch.float32
-    with torch.inference_mode(), torch.autocast(device.type, precision, enabled=use_autocast):
-        for batch in batches:
+    with torch.no_grad(), torch.autocast(device.type, precision, enabled=use_autocast):
+        for batch in share(batches, world):
             total += float(objective(model, batch.to(device)).total)
             weight += float(batch.weights.sum())
     model.train()
+    total, weight = world.sum(total, weight)
     return total / weight
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from modelwright.training.averaging import WeightAverage
-from modelwright.training.callbacks.callback import StepReport
 from modelwright.training.checkpoint import TrainState
 
 
@@ -21,7 +20,7 @@ class Averaging:
     def __init__(self, average: WeightAverage, progress: float):
         self.average, self.progress = average, progress
 
-    def __call__(self, state: TrainState, report: StepReport) -> None:
+    def __call__(self, state: TrainState) -> None:
         """Add the weights."""
         self.average.update(self.progress, state.horizon.progress)
         self.progress = state.horizon.progress

@@ -46,49 +46,58 @@ class Logging:
     ):
         self.log, self.task, self.note = log, task, note
         self.flops_per_token, self.peak_flops = flops_per_token, peak_flops
-        self._begin(state.horizon.seconds)
+        self.skipped_steps = state.skipped_steps
+        self._begin(state.tokens, state.horizon.seconds)
 
-    def _begin(self, seconds: float) -> None:
-        self.since, self.taken, self.tokens = seconds, 0, 0
+    def _begin(self, tokens: int, seconds: float) -> None:
+        self.tokens, self.since, self.taken = tokens, seconds, 0
+        self.update_norm: float | None = None
         self.sums: dict[str, float] = defaultdict(float)
 
-    def __call__(self, state: TrainState, report: StepReport) -> None:
+    def __call__(self, report: StepReport) -> None:
         """Add the step; write a row if one is due."""
-        self.tokens += report.tokens
         if report.left_out:
             self.note(f"  step {report.step:,} is left out: {report.left_out}")
+            self.skipped_steps += 1
         else:
             self.taken += 1
             for name, value in report.measures.items():
                 self.sums[name] += value
-        elapsed = state.horizon.seconds - self.since
-        if elapsed < LOG_SECONDS and not state.horizon.is_over:
+            if report.update_norm is not None:
+                self.update_norm = report.update_norm
+        elapsed = report.seconds - self.since
+        if elapsed < LOG_SECONDS and report.progress < 1.0:
             return
         means = {name: value / self.taken for name, value in self.sums.items()}
-        speed = self.tokens / elapsed
+        speed = (report.tokens - self.tokens) / elapsed
         utilisation = speed * self.flops_per_token / self.peak_flops
-        norm = report.gradient_norm
         self.log.write(
-            state.step,
+            report.step,
             {
-                "tokens": state.tokens,
-                "seconds": state.horizon.seconds,
-                "flops": state.tokens * self.flops_per_token,
+                "tokens": report.tokens,
+                "seconds": report.seconds,
+                "flops": report.tokens * self.flops_per_token,
                 **means,
                 "learning_rate": report.learning_rate,
-                **({"gradient_norm": norm} if math.isfinite(norm) else {}),
+                **_finite("gradient_norm", report.gradient_norm),
+                **_finite("update_norm", self.update_norm),
                 "tokens_per_second": speed,
                 "model_flops_utilisation": utilisation,
                 "memory_bytes": float(memory_in_use_bytes()),
-                "skipped_steps": state.skipped_steps,
+                "skipped_steps": self.skipped_steps,
             },
         )
         self.task.update(
-            100 * state.horizon.progress,
-            step=f"{state.step:,}",
+            100 * report.progress,
+            step=f"{report.step:,}",
             loss=f"{means['loss']:.3f}" if means else "-",
             speed=f"{speed:,.0f} tokens/s",
             MFU=f"{utilisation:.0%}",
-            left=f"{state.horizon.seconds_left(state.step):,.0f} s",
+            left=f"{report.seconds_left:,.0f} s",
         )
-        self._begin(state.horizon.seconds)
+        self._begin(report.tokens, report.seconds)
+
+
+def _finite(name: str, value: float | None) -> dict[str, float]:
+    """The value, unless there is none that JSON can hold."""
+    return {name: value} if value is not None and math.isfinite(value) else {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from modelwright.training.callbacks.callback import StepReport
 from modelwright.training.checkpoint import TrainState
 
 Measure = Callable[[], dict[str, float]]
@@ -35,10 +34,10 @@ class Measuring:
         self.measure, self.count, self.listeners = measure, count, listeners
         self.done = int(progress * count)
 
-    def __call__(self, state: TrainState, report: StepReport) -> None:
+    def __call__(self, state: TrainState) -> None:
         """Measure if it is due."""
         due = int(state.horizon.progress * self.count)
-        if due <= self.done or state.horizon.is_over:
+        if due <= self.done or state.is_over:
             return
         self.done = due
         values = self.measure()

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from modelwright.models.sharded import assembled, is_sharded, like, piece_of
 from modelwright.training.optimizers.orthogonalise import orthogonalise
 
 LARGEST_STACK = 1 << 26
@@ -46,6 +47,8 @@ class Muon(torch.optim.Optimizer):
     ):
         super().__init__(groups, {"momentum": momentum})
         self.dtype = dtype
+        self.found_inf: Tensor | None = None
+        """1 on the device if the step is not to be taken, as torch's own optimizers have it."""
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -58,14 +61,32 @@ class Muon(torch.optim.Optimizer):
     def _step_stack(
         self, parameters: list[Tensor], rate: float, decay: float, momentum: float
     ) -> None:
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        averages = [self._momentum(p) for p in parameters]
+        gradients = [piece_of(p.grad) for p in parameters if p.grad is not None]
+        averages = [piece_of(self._momentum(p)) for p in parameters]
+        taken: float | Tensor = 1.0
+        if self.found_inf is not None:
+            taken, is_bad = 1 - self.found_inf, self.found_inf.bool()
+            # In the average's own place a gradient changes nothing.
+            pairs = zip(averages, gradients, strict=True)
+            gradients = [torch.where(is_bad, average, one) for average, one in pairs]
         torch._foreach_lerp_(averages, gradients, 1 - momentum)
         ahead = torch.lerp(torch.stack(gradients), torch.stack(averages), momentum)  # Nesterov
-        updates = orthogonalise(ahead, self.dtype).to(parameters[0].dtype).unbind()
-        torch._foreach_mul_(parameters, 1 - rate * decay)
+        updates = self._orthogonal(ahead, parameters)
         size = 0.2 * math.sqrt(max(parameters[0].shape))
-        torch._foreach_add_(parameters, updates, alpha=-rate * size)
+        pieces = [piece_of(p) for p in parameters]
+        torch._foreach_mul_(pieces, 1 - rate * decay * taken)
+        torch._foreach_sub_(pieces, (updates * (rate * size * taken)).unbind())
+
+    def _orthogonal(self, ahead: Tensor, parameters: list[Tensor]) -> Tensor:
+        """The update of a stack of which ``ahead`` is this process's piece; again that piece."""
+        if not is_sharded(parameters[0]):
+            return orthogonalise(ahead, self.dtype).to(ahead.dtype)
+        # Each process works out all of it: a matrix cannot be made orthogonal in pieces.
+        complete = [assembled(p, piece) for p, piece in zip(parameters, ahead, strict=True)]
+        updates = orthogonalise(torch.stack(complete), self.dtype).to(ahead.dtype)
+        return torch.stack(
+            [piece_of(like(p, update)) for p, update in zip(parameters, updates, strict=True)]
+        )
 
     def _momentum(self, parameter: Tensor) -> Tensor:
         state = self.state[parameter]

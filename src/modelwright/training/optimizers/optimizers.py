@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from modelwright.core.errors import InputError
+from modelwright.models.sharded import like, whole
 from modelwright.training.names import OptimizerName
 from modelwright.training.optimizers.muon import Muon
 from modelwright.training.optimizers.parameter_groups import GroupName, parameter_groups
@@ -103,18 +104,47 @@ class Optimizers:
             for parameter in group["params"]
         }
 
-    def step(self, multiplier: float) -> None:
-        """One step at ``multiplier`` times the peak learning rates; then drop the gradients."""
+    def step(
+        self, multiplier: float, is_good: Tensor | None = None, is_measured: bool = False
+    ) -> Tensor | None:
+        """One step at ``multiplier`` times the peak learning rates; then drop the gradients.
+
+        Parameters
+        ----------
+        multiplier : float
+            Of the schedule.
+        is_good : Tensor, optional
+            0-d bool where the parameters are: whether the step is to be taken. A GPU finds out
+            by itself, nobody waits for it.
+        is_measured : bool
+            Whether to say how much the parameters change.
+
+        Returns
+        -------
+        Tensor or None
+            Norm of the change of all parameters, 0-d, if it was asked for.
+        """
+        is_left_to_device = is_good is not None and is_good.is_cuda
+        if is_good is None or is_left_to_device or bool(is_good):
+            parameters = [parameter for _, parameter in self._by_name.values()]
+            before = [p.detach().clone() for p in parameters] if is_measured else []
+            for optimizer in self.optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = group["peak_lr"] * multiplier
+                # By this name torch's gradient scaler tells optimizers not to take a step.
+                optimizer.found_inf = (~is_good).float() if is_left_to_device else None  # type: ignore[attr-defined, operator]
+                optimizer.step()
+            change = _distance(before, parameters) if is_measured else None
+        else:
+            change = None
         for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak_lr"] * multiplier
-            optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+        return change
 
     def state_tensors(self) -> dict[str, Tensor]:
         """All state, by ``parameter name / state name``."""
         return {
-            f"{name}/{key}": value.detach().cpu().contiguous()
+            f"{name}/{key}": whole(value).detach().cpu().contiguous()
             for name, (optimizer, parameter) in self._by_name.items()
             for key, value in optimizer.state[parameter].items()
         }
@@ -132,7 +162,16 @@ class Optimizers:
             if name not in self._by_name:
                 raise InputError(f"the checkpoint's optimizer knows '{name}', the model does not")
             optimizer, parameter = self._by_name[name]
-            optimizer.state[parameter][key] = value.to(parameter.device)
+            value = value.to(parameter.device)
+            is_of_parameter = value.shape == parameter.shape  # not a count of steps
+            optimizer.state[parameter][key] = like(parameter, value) if is_of_parameter else value
+
+
+@torch.no_grad()
+def _distance(before: list[Tensor], after: list[nn.Parameter]) -> Tensor:
+    """Norm of all changes together; the tensors in ``before`` are used up."""
+    torch._foreach_sub_(before, list(after))
+    return whole(torch.nn.utils.get_total_norm(before))
 
 
 def _param_groups(
