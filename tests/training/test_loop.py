@@ -69,6 +69,10 @@ def write(folder: Path, run: Loop) -> None:
         writer.finish()
 
 
+def saving(folder: Path, run: Loop, average: WeightAverage) -> CheckpointWriter:
+    return CheckpointWriter(folder, run.model, run.optimizers, {"average": average})
+
+
 def weights(run: Loop) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
 
@@ -219,14 +223,14 @@ def test_averaged_weights_after_resume(tiny_config: TransformerConfig, tmp_path:
 
     def save(state: TrainState) -> None:
         if state.step == 4:
-            with closing(CheckpointWriter(tmp_path, first.model, first.optimizers, cut)) as writer:
+            with closing(saving(tmp_path, first, cut)) as writer:
                 writer.save(state)
                 writer.finish()
 
     first.callbacks.append(save)
     whole.run()
     first.run()
-    state = load_checkpoint(tmp_path, second.model, second.optimizers, found)
+    state = load_checkpoint(tmp_path, second.model, second.optimizers, {"average": found})
     assert state is not None
     second.state = state
     second.callbacks = [Averaging(found, state.horizon.progress)]

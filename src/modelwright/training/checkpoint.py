@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -18,13 +18,25 @@ from modelwright.core.files import PARTIAL_SUFFIX, move_folder, write_json
 from modelwright.models.pretrained import load_tensors, model_tensors, save_tensors
 from modelwright.models.sharded import like
 from modelwright.models.transformer import CausalLM
-from modelwright.training.averaging import WeightAverage
 from modelwright.training.budget import Horizon
 from modelwright.training.guard import Guard
 from modelwright.training.optimizers import Optimizers
 
 MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
-AVERAGE = "average.safetensors"
+
+
+class Stateful(Protocol):
+    """Something beside model and optimizer that goes on where it was."""
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """All state."""
+
+    def load_state_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """The way back."""
+
+
+Extras = Mapping[str, Stateful]
+"""By the name of their files, without ending."""
 
 
 @dataclass
@@ -43,6 +55,8 @@ class TrainState:
         Judges steps by those before them.
     skipped_steps : int
         How many of the steps it left out.
+    has_stopped : bool
+        Whether the run ends before its horizon.
     """
 
     step: int
@@ -50,11 +64,12 @@ class TrainState:
     horizon: Horizon
     guard: Guard = field(default_factory=Guard)
     skipped_steps: int = 0
+    has_stopped: bool = False
 
     @property
     def is_over(self) -> bool:
         """Whether no further step should be taken."""
-        return self.horizon.is_over
+        return self.has_stopped or self.horizon.is_over
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
@@ -87,7 +102,7 @@ class CheckpointWriter:
     ----------
     folder : Path
         Where checkpoints lie, as ``step-…``; only the newest is kept.
-    model, optimizers, average
+    model, optimizers, extras
         What is saved.
     writes : bool
         Whether this process writes. Of several each must save, as each may hold a piece; files
@@ -99,11 +114,11 @@ class CheckpointWriter:
         folder: Path,
         model: CausalLM,
         optimizers: Optimizers,
-        average: WeightAverage | None = None,
+        extras: Extras | None = None,
         writes: bool = True,
     ):
         self.folder, self.model, self.optimizers = folder, model, optimizers
-        self.average, self.writes = average, writes
+        self.extras, self.writes = extras or {}, writes
         self.stalled = 0.0
         """Seconds that training had to wait."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
@@ -120,8 +135,7 @@ class CheckpointWriter:
         began = time.monotonic()
         self.finish()
         files = {MODEL: model_tensors(self.model), OPTIMIZER: self.optimizers.state_tensors()}
-        if self.average is not None:
-            files[AVERAGE] = self.average.state_tensors()
+        files |= {_file(name): extra.state_tensors() for name, extra in self.extras.items()}
         if self.writes:
             copies = {name: _copies(tensors) for name, tensors in files.items()}
             self._pending = self._thread.submit(_write, self.folder, copies, state.to_json())
@@ -142,7 +156,7 @@ def load_checkpoint(
     folder: Path,
     model: CausalLM,
     optimizers: Optimizers,
-    average: WeightAverage | None = None,
+    extras: Extras | None = None,
 ) -> TrainState | None:
     """Restore the newest checkpoint below ``folder``; None if there is none."""
     finished = sorted(folder.glob("step-????????"))
@@ -151,10 +165,14 @@ def load_checkpoint(
     newest = finished[-1]
     _fill(model, load_tensors(newest / MODEL))
     optimizers.load_state_tensors(load_tensors(newest / OPTIMIZER))
-    if average is not None:
-        average.load_state_tensors(load_tensors(newest / AVERAGE))
+    for name, extra in (extras or {}).items():
+        extra.load_state_tensors(load_tensors(newest / _file(name)))
     state = json.loads((newest / STATE).read_text(encoding="utf-8"))
     return TrainState.from_json(state)
+
+
+def _file(name: str) -> str:
+    return f"{name}.safetensors"
 
 
 @torch.no_grad()

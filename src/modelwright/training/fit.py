@@ -14,8 +14,10 @@ from modelwright.training.batches import Batches
 from modelwright.training.budget import Budget, Horizon
 from modelwright.training.callbacks.averaging import Averaging
 from modelwright.training.callbacks.checkpointing import Checkpointing
+from modelwright.training.callbacks.early_stopping import EarlyStopping
 from modelwright.training.callbacks.measuring import Measure, Measuring
 from modelwright.training.checkpoint import CheckpointWriter, TrainState, load_checkpoint
+from modelwright.training.compiling import compile_blocks
 from modelwright.training.interrupts import stop_requests
 from modelwright.training.loop import Loop
 from modelwright.training.objectives.objective import Objective
@@ -24,6 +26,7 @@ from modelwright.training.parallel.forward import Forward, forward_alone
 from modelwright.training.parallel.shares import SharedBatches
 from modelwright.training.parallel.world import World, this_world
 from modelwright.training.prefetching import PrefetchedBatches
+from modelwright.training.samples import Samples
 from modelwright.training.schedule import schedule
 from modelwright.training.settings import LoopSettings
 from modelwright.training.utilisation import peak_flops
@@ -63,6 +66,7 @@ def fit(
     measure: Measure,
     measure_count: int,
     flops_per_token: float,
+    samples: Samples | None = None,
 ) -> Fitted:
     """Train ``model`` in place, going on from a checkpoint in the job's scratch folder.
 
@@ -82,6 +86,14 @@ def fit(
         How often to measure during the run, besides at its end.
     flops_per_token : float
         Operations of forward and backward pass.
+    samples : Samples, optional
+        Written at every measurement.
+
+    Raises
+    ------
+    UsageError
+        If the model is to be compiled and there is no compiler; if there is nothing to measure
+        and early stopping is asked for.
     """
     use_all_cores()
     world = this_world()
@@ -89,22 +101,28 @@ def fit(
     precision = pick_precision(settings.precision, device)
     model.to(device)
     model.recompute_activations = settings.recompute_activations
+    compile_blocks(model, settings.compile, device)
     forward = _forward(model, objective, world, settings.shard)
     optimizers = Optimizers(model, _optimizer_settings(settings))
     checkpoints = job.scratch / "checkpoints"
     average = _average(settings, model)
-    state = load_checkpoint(checkpoints, model, optimizers, average)
+    best = (
+        None if settings.early_stopping is None else EarlyStopping(model, settings.early_stopping)
+    )
+    kept = {"average": average, "best": best}
+    extras = {name: extra for name, extra in kept.items() if extra is not None}
+    state = load_checkpoint(checkpoints, model, optimizers, extras)
     if state is not None:
         job.progress.note(f"  going on from step {state.step:,}")
     else:
         state = _first_state(settings, batches, flops_per_token)
     ready = PrefetchedBatches(SharedBatches(batches, world), device)
-    writer = CheckpointWriter(checkpoints, model, optimizers, average, world.is_leader)
+    writer = CheckpointWriter(checkpoints, model, optimizers, extras, world.is_leader)
     peak = peak_flops(device, precision) * world.size
     with (
         closing(ready),
         closing(writer),
-        watched(job, settings, state, flops_per_token, peak)
+        watched(job, settings, state, flops_per_token, peak, samples)
         if world.is_leader
         else nullcontext(Watch()) as watch,
     ):
@@ -112,7 +130,11 @@ def fit(
 
             def measured() -> dict[str, float]:
                 with average.applied() if average else nullcontext():
-                    return measure()
+                    values = measure()
+                    if best:
+                        best.look(state, values)
+                    watch.on_samples(state)
+                return values
 
             def save(state: TrainState) -> None:
                 loop.settle()  # the guard must have judged every step that is saved
@@ -143,6 +165,12 @@ def fit(
             average.apply()
         measures = measure()
         watch.on_measures(state, measures)
+        if best:
+            best.look(state, measures)
+            best.restore_best()
+            measures = best.best
+            job.progress.note(f"  of {state.step:,} steps, the weights after step {best.step:,}")
+        watch.on_samples(state)
     return Fitted(
         state.step,
         state.skipped_steps,

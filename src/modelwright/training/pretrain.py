@@ -25,6 +25,7 @@ from modelwright.training.objectives.next_token import next_token
 from modelwright.training.objectives.objective import Objective
 from modelwright.training.parallel.shares import micro_rows
 from modelwright.training.parallel.world import World, this_world
+from modelwright.training.samples import Samples
 from modelwright.training.settings import PretrainSettings
 from modelwright.training.validation import bits_per_byte, mean_loss
 
@@ -100,6 +101,7 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
         measure,
         settings.validation_count,
         config.flops_per_token(length),
+        _samples(model, tokenizer, settings, world),
     )
     save_trained(model, tokenizer_artifact, job, world)
     return Outcome(
@@ -112,6 +114,15 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
         metrics={"training_seconds": round(fitted.seconds, 1), **fitted.measures},
         settings={"sequence_length": length, **_shape(config)},
     )
+
+
+def _samples(
+    model: CausalLM, tokenizer: Tokenizer, settings: PretrainSettings, world: World
+) -> Samples | None:
+    """Nothing where the model lies in pieces: one process alone cannot run it."""
+    if settings.shard and world.size > 1:
+        return None
+    return Samples(model, tokenizer, settings.sample_prompts)
 
 
 def _first_model(

@@ -60,6 +60,12 @@ class LoopSettings(Settings):
     averaging_part: float = Field(
         0.05, gt=0, le=1, description="part of the run that the average reaches back"
     )
+    early_stopping: int | None = Field(
+        None,
+        ge=1,
+        description="stop after so many measurements without a better one, and keep the best "
+        "weights",
+    )
     max_gradient_norm: float = Field(1.0, gt=0, description="gradients are clipped to this")
     batch_rows: int | None = Field(None, ge=1, description="sequences in an optimizer step")
     micro_batch_rows: int = Field(32, ge=1, description="sequences that go through at once")
@@ -67,6 +73,12 @@ class LoopSettings(Settings):
         "auto", description="type of matrix products; auto: bfloat16 where the machine has it"
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
+    compile: bool | None = Field(
+        None,
+        description="compile the model before training: a wait of a minute, then faster steps; by "
+        "default on a GPU",
+        json_schema_extra={EXECUTION: True},
+    )
     recompute_activations: bool = Field(
         False,
         description="compute activations again in the backward pass: less memory, more time",
@@ -126,6 +138,12 @@ class PretrainSettings(LoopSettings):
     )
     validation_windows: int = Field(64, ge=1, description="held-out windows to measure on")
     validation_count: int = Field(8, ge=0, description="how often to measure during the run")
+    sample_prompts: list[str] = Field(
+        [""],
+        description="beginnings that the model goes on from at every measurement, for "
+        "log/samples.jsonl; an empty one is the start of a document",
+        json_schema_extra={EXECUTION: True, FLAG: "sample-prompt"},
+    )
 
 
 class FinetuneSettings(LoopSettings):

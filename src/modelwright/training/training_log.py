@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from modelwright.core.files import write_text
 from modelwright.core.job import LogMetrics
@@ -27,8 +29,7 @@ class TrainingLog:
 
     def __init__(self, path: Path, step: int, log_metrics: LogMetrics):
         self.path, self.log_metrics = path, log_metrics
-        kept = [row for row in _read_rows(path) if row["step"] <= step]
-        write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
+        forget_rows_after(path, step)
 
     def write_measures(self, state: TrainState, values: dict[str, float]) -> None:
         """Append measurements on held-out data."""
@@ -37,12 +38,23 @@ class TrainingLog:
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Append one row."""
-        with open(self.path, "a", encoding="utf-8", newline="\n") as file:
-            file.write(json.dumps({"step": step, **values}) + "\n")
+        append_row(self.path, step, values)
         self.log_metrics(step, values)
 
 
-def _read_rows(path: Path) -> list[dict[str, float]]:
+def append_row(path: Path, step: int, values: Mapping[str, float | str]) -> None:
+    """Append one row to a JSONL file."""
+    with open(path, "a", encoding="utf-8", newline="\n") as file:
+        file.write(json.dumps({"step": step, **values}) + "\n")
+
+
+def forget_rows_after(path: Path, step: int) -> None:
+    """Remove what a run wrote after the step that it goes on from; makes the file."""
+    kept = [row for row in _read_rows(path) if row["step"] <= step]
+    write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
     """Rows of a log whose last line may be cut off."""
     if not path.is_file():
         return []

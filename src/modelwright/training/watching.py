@@ -11,10 +11,12 @@ from modelwright.core.job import Job
 from modelwright.training.callbacks.callback import ReportListener
 from modelwright.training.callbacks.logging import Logging
 from modelwright.training.checkpoint import TrainState
+from modelwright.training.samples import FILE as SAMPLES
+from modelwright.training.samples import Samples
 from modelwright.training.settings import LoopSettings
 from modelwright.training.trackers.open_trackers import open_trackers
 from modelwright.training.trackers.tracker import TrackedRun
-from modelwright.training.training_log import FILE, TrainingLog
+from modelwright.training.training_log import FILE, TrainingLog, forget_rows_after
 
 PROJECT = "modelwright"
 """What runs are compared in, where a tracker's own variables name nothing else."""
@@ -33,10 +35,13 @@ class Watch:
         Told of every step.
     on_measures : callable
         Told of held-out measurements.
+    on_samples : callable
+        Called when the model should write samples.
     """
 
     listeners: list[ReportListener] = field(default_factory=list)
     on_measures: Callable[[TrainState, dict[str, float]], None] = lambda state, values: None
+    on_samples: Callable[[TrainState], None] = lambda state: None
 
 
 @contextmanager
@@ -46,6 +51,7 @@ def watched(
     state: TrainState,
     flops_per_token: float,
     peak_flops: float,
+    samples: Samples | None = None,
 ) -> Iterator[Watch]:
     """Open log, trackers and display; they go on where ``state`` is.
 
@@ -61,6 +67,8 @@ def watched(
         Operations of forward and backward pass.
     peak_flops : float
         What the machine can do in a second.
+    samples : Samples, optional
+        Written beside the log.
     """
     run = _tracked_run(job, settings, state.step)
     with open_trackers(settings.trackers, run, job.progress.note) as track:
@@ -76,9 +84,14 @@ def watched(
                 log.write_measures(state, values)
                 task.update(100 * state.horizon.progress, **_shown(values))
 
+            def write_samples(state: TrainState) -> None:
+                if samples is not None:
+                    samples.write(job.log / SAMPLES, state)
+
+            forget_rows_after(job.log / SAMPLES, state.step)
             note = job.progress.note
             logging = Logging(log, task, note, state, flops_per_token, peak_flops)
-            yield Watch([logging], show)
+            yield Watch([logging], show, write_samples)
 
 
 def _tracked_run(

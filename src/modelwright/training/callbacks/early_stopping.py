@@ -1,0 +1,90 @@
+"""Stops when held-out measurements no longer get better, and keeps the best weights."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from modelwright.core.errors import UsageError
+from modelwright.models.sharded import like, whole
+from modelwright.training.checkpoint import TrainState
+
+MEASURE = "validation_loss"
+"""What is compared; the lower the better."""
+
+_PREFIX = "weights/"
+
+
+class EarlyStopping:
+    """Remembers the best measurement and the weights of that moment.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Whose weights.
+    patience : int
+        Measurements in a row without a better one at which training stops.
+
+    Attributes
+    ----------
+    best : dict of str to float
+        The best measurement, all its values.
+    step : int
+        When it was.
+    """
+
+    def __init__(self, model: nn.Module, patience: int):
+        self.patience = patience
+        self.best: dict[str, float] = {}
+        self.step = self.since = 0
+        self._parameters = dict(model.named_parameters())
+        self._weights = dict[str, Tensor]()
+
+    def look(self, state: TrainState, values: dict[str, float]) -> None:
+        """Take a measurement into account; ends the run if it was one too many.
+
+        Raises
+        ------
+        UsageError
+            If nothing was measured.
+        """
+        if MEASURE not in values:
+            raise UsageError(
+                "early stopping needs held-out text, and there is none",
+                fix="give --prepare.validation-share in the recipe, or leave early stopping out",
+            )
+        if values[MEASURE] < self.best.get(MEASURE, math.inf):
+            self.best, self.step, self.since = dict(values), state.step, 0
+            self._weights = {name: p.detach().clone() for name, p in self._parameters.items()}
+        else:
+            self.since += 1
+            state.has_stopped = self.since >= self.patience
+
+    @torch.no_grad()
+    def restore_best(self) -> None:
+        """Give the model the weights of the best measurement."""
+        for name, weight in self._weights.items():
+            self._parameters[name].copy_(weight)
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """All state, for an exact resume."""
+        numbers = {"step": self.step, "since": self.since, **self.best}
+        return {
+            **{name: torch.tensor(value, dtype=torch.float64) for name, value in numbers.items()},
+            **{_PREFIX + name: whole(weight).cpu() for name, weight in self._weights.items()},
+        }
+
+    def load_state_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Restore what :meth:`state_tensors` gave."""
+        numbers = {
+            name: float(value) for name, value in tensors.items() if not name.startswith(_PREFIX)
+        }
+        self.step, self.since = int(numbers.pop("step")), int(numbers.pop("since"))
+        self.best = numbers
+        self._weights = {
+            name: like(parameter, tensors[_PREFIX + name].to(parameter.device))
+            for name, parameter in self._parameters.items()
+            if _PREFIX + name in tensors
+        }

@@ -1,0 +1,93 @@
+"""What a run leaves besides a model: samples, early stops; and that compiling changes nothing."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+from tiny_workspace import ENVIRONMENT, contents, finished_workspace, modelwright
+
+from modelwright.core.artifact import read_manifest
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    artifacts = finished_workspace(tmp_path_factory.getbasetemp()).artifacts_folder
+    (shards,), (tokenizer,) = artifacts.glob("shards-*"), artifacts.glob("tokenizer-*")
+    sizes = ["--hidden-size", "64", "--layers", "1", "--sequence-length", "32", "--batch-rows", "4"]
+    rates = ["--learning-rate", "0.01", "--matrix-learning-rate", "0.02"]
+    return ["pretrain", "--shards", str(shards), "--tokenizer", str(tokenizer), *sizes, *rates]
+
+
+def pretrain(inputs: list[str], out: Path, *flags: str) -> Any:
+    done = modelwright(*inputs, "--out", str(out), *flags, cwd=out.parent)
+    assert done.returncode == 0, done.stderr
+    return read_manifest(out)
+
+
+def test_samples_lie_beside_the_log(inputs: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    prompts = ["--sample-prompt", "the lamp", "--sample-prompt", ""]
+    pretrain(inputs, out, "--budget", "6 steps", "--validation-count", "2", *prompts)
+    rows = [json.loads(line) for line in (out / "log" / "samples.jsonl").read_text().splitlines()]
+    assert [(row["step"], row["prompt"]) for row in rows] == [
+        (3, "the lamp"),
+        (3, ""),
+        (6, "the lamp"),
+        (6, ""),
+    ]
+    assert all(isinstance(row["text"], str) for row in rows)
+    assert rows[0]["text"]
+
+
+def test_a_prompt_that_is_too_long_is_refused(inputs: list[str], tmp_path: Path) -> None:
+    flags = ["--budget", "2 steps", "--sample-prompt", "a lamp " * 100]
+    done = modelwright(*inputs, "--out", str(tmp_path / "model"), *flags, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "give a shorter one" in done.stderr
+
+
+def test_samples_change_nothing(inputs: list[str], tmp_path: Path) -> None:
+    flags = ["--budget", "6 steps", "--validation-count", "3"]
+    pretrain(inputs, tmp_path / "with", *flags)
+    pretrain(inputs, tmp_path / "without", *flags, "--validation-count", "0")
+    one, two = (contents(tmp_path / name)["model.safetensors"] for name in ("with", "without"))
+    assert one == two
+
+
+def test_a_run_that_gets_worse_is_stopped(inputs: list[str], tmp_path: Path) -> None:
+    """Far too high a rate on far too little text."""
+    out = tmp_path / "model"
+    flags = ["--budget", "600 steps", "--validation-count", "60", "--early-stopping", "3"]
+    manifest = pretrain(inputs, out, *flags, "--schedule", "constant")
+    assert 30 < manifest.counts["steps"] < 600
+    rows = [json.loads(line) for line in (out / "log" / "training.jsonl").read_text().splitlines()]
+    losses = [row["validation_loss"] for row in rows if "validation_loss" in row]
+    assert manifest.metrics["validation_loss"] == min(losses)
+    assert losses.index(min(losses)) == len(losses) - 5  # three worse ones, and the last one again
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling on a CPU needs g++")
+def test_a_compiled_model_learns_the_same(inputs: list[str], tmp_path: Path) -> None:
+    flags = ["--budget", "3 steps", "--validation-count", "1", "--precision", "float32"]
+    eager = pretrain(inputs, tmp_path / "eager", *flags)
+    compiled = pretrain(inputs, tmp_path / "compiled", *flags, "--compile")
+    loss = eager.metrics["validation_loss"]
+    assert compiled.metrics["validation_loss"] == pytest.approx(loss, rel=1e-5)
+    wanted = load_file(tmp_path / "eager" / "model.safetensors")
+    found = load_file(tmp_path / "compiled" / "model.safetensors")
+    assert wanted.keys() == found.keys()
+    for name, tensor in wanted.items():
+        assert (found[name] - tensor).norm() <= 1e-3 * tensor.norm() + 1e-6, name
+
+
+def test_compiling_without_a_compiler_is_refused(
+    inputs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ENVIRONMENT, "CXX", "no-such-compiler")
+    flags = ["--budget", "2 steps", "--compile"]
+    done = modelwright(*inputs, "--out", str(tmp_path / "model"), *flags, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no-such-compiler" in done.stderr

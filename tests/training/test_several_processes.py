@@ -1,0 +1,115 @@
+"""Two processes train what one trains: copies (DDP) and pieces (FSDP2), with gloo on the CPU."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from ranked_training import train
+from safetensors.torch import load_file
+
+from modelwright.training.batches import Batch
+from modelwright.training.parallel.shares import has_weight, micro_rows, share
+from modelwright.training.parallel.world import World
+
+HOW = ("copies", "shards")
+
+
+def together(folder: Path, how: str, objective: str, steps: int) -> None:
+    """Train with two processes."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", str(Path(__file__).with_name("ranked_training.py"))]
+    command += [str(folder), how, objective, str(steps)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def saved(folder: Path) -> dict[str, torch.Tensor]:
+    """All tensors of the checkpoint."""
+    (newest,) = folder.iterdir()
+    return {
+        f"{path.stem}/{name}": tensor
+        for path in newest.glob("*.safetensors")
+        for name, tensor in load_file(path).items()
+    }
+
+
+def assert_close(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
+    assert found.keys() == wanted.keys()
+    for name, tensor in wanted.items():
+        difference = (found[name].double() - tensor.double()).norm()
+        assert difference <= 1e-5 * tensor.double().norm() + 1e-7, name
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("objective", ["next_token", "distillation"])
+def test_two_processes_equal_one(tmp_path: Path, how: str, objective: str) -> None:
+    """After one step Muon's and AdamW's averages are the gradient times a constant."""
+    train(tmp_path / "one", False, objective, 1)
+    together(tmp_path / "two", how, objective, 1)
+    one_saved, two_saved = saved(tmp_path / "one"), saved(tmp_path / "two")
+    assert_close(two_saved, one_saved)
+    gradients, theirs = (
+        torch.cat(
+            [found[name].flatten() for name in one_saved if name.endswith(("buffer", "exp_avg"))]
+        )
+        for found in (one_saved, two_saved)
+    )
+    assert (gradients - theirs).norm() < 1e-6 * gradients.norm()
+    one, two = (
+        json.loads(next((tmp_path / name).glob("*/state.json")).read_text())
+        for name in ("one", "two")
+    )
+    assert two["tokens"] == one["tokens"]  # filling is not counted
+    ((_, *loss_and_norm, _, _, _),) = one["guard"]["steps"]
+    assert two["guard"]["steps"][0][1:3] == pytest.approx(loss_and_norm, rel=1e-6)
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_one_goes_on_from_two_and_two_from_one(tmp_path: Path, how: str) -> None:
+    train(tmp_path / "whole", False, "next_token", 6)
+    wanted = saved(tmp_path / "whole")
+    train(tmp_path / "first_one", False, "next_token", 3)
+    together(tmp_path / "first_one", how, "next_token", 6)
+    assert_close(saved(tmp_path / "first_one"), wanted)
+    together(tmp_path / "first_two", how, "next_token", 3)
+    train(tmp_path / "first_two", False, "next_token", 6)
+    assert_close(saved(tmp_path / "first_two"), wanted)
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_two_processes_resume_bit_identically(tmp_path: Path, how: str) -> None:
+    together(tmp_path / "whole", how, "next_token", 5)
+    together(tmp_path / "cut", how, "next_token", 2)
+    together(tmp_path / "cut", how, "next_token", 5)
+    whole, cut = saved(tmp_path / "whole"), saved(tmp_path / "cut")
+    assert all(torch.equal(cut[name], tensor) for name, tensor in whole.items())
+
+
+def numbered(count: int) -> list[Batch]:
+    shape = (1, 4)
+    return [
+        Batch(torch.full(shape, number), torch.zeros(shape, dtype=torch.int64), torch.ones(shape))
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 8])
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_shares_are_equally_many_and_hold_every_batch_once(count: int, size: int) -> None:
+    shares = [share(numbered(count), World(rank, size)) for rank in range(size)]
+    assert len({len(own) for own in shares}) == 1
+    real = [int(batch.tokens[0, 0]) for own in shares for batch in own if has_weight(batch)]
+    assert sorted(real) == list(range(count))
+
+
+@pytest.mark.parametrize(
+    ("rows", "largest", "size", "wanted"),
+    [(32, 32, 1, 32), (32, 32, 2, 16), (33, 32, 2, 17), (8, 2, 2, 2), (1, 32, 4, 1)],
+)
+def test_rows_go_to_all(rows: int, largest: int, size: int, wanted: int) -> None:
+    assert micro_rows(rows, largest, World(0, size)) == wanted
