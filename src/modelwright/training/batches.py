@@ -59,10 +59,13 @@ class Batches(Protocol):
         Steps until everything was seen once (at least 1).
     tokens_per_step : int
         Tokens that go through the model in a step, about.
+    has_one_shape : bool
+        Whether all micro-batches have the same shape.
     """
 
     steps_per_epoch: int
     tokens_per_step: int
+    has_one_shape: bool
 
     def at(self, step: int) -> list[Batch]:
         """The micro-batches of that optimizer step (from 0)."""
@@ -103,6 +106,7 @@ class WindowBatches:
         self.windows = max(1, (shards.tokens - length) // length)
         self.steps_per_epoch = max(1, self.windows // rows)
         self.tokens_per_step = rows * length
+        self.has_one_shape = rows % self.micro_rows == 0
 
     def at(self, step: int) -> list[Batch]:
         """The micro-batches of that optimizer step."""
@@ -169,6 +173,8 @@ class ExampleBatches:
     seed : int
         Sets the order.
     """
+
+    has_one_shape = False
 
     POOL_STEPS = 16
     """Examples are shuffled, then sorted by length inside pools of so many steps."""

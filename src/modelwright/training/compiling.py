@@ -9,10 +9,28 @@ import torch
 
 from modelwright.core.errors import UsageError
 from modelwright.models.transformer import CausalLM
+from modelwright.training.batches import Batches
+from modelwright.training.budget import Budget
+
+LEAST_SECONDS = 300.0
+"""Training time from which a CPU makes up for the half minute that compiling takes there."""
 
 
-def compile_blocks(model: CausalLM, wanted: bool | None, device: torch.device) -> None:
-    """Have each block compiled when it first runs; by default on a GPU.
+def should_compile(device: torch.device, budget: Budget, batches: Batches) -> bool:
+    """Whether compiling is worth it where nobody said so.
+
+    Batches of many shapes would be compiled for each of them.
+    """
+    if not batches.has_one_shape:
+        return False
+    if device.type == "cuda":
+        return True
+    is_long = budget.unit == "seconds" and budget.amount >= LEAST_SECONDS
+    return device.type == "cpu" and is_long and shutil.which(_compiler()) is not None
+
+
+def compile_blocks(model: CausalLM, device: torch.device) -> None:
+    """Have each block compiled when it first runs.
 
     All blocks are alike, so that one build serves them all, and PyTorch keeps it on disk for the
     next run.
@@ -20,15 +38,16 @@ def compile_blocks(model: CausalLM, wanted: bool | None, device: torch.device) -
     Raises
     ------
     UsageError
-        If it is asked for on a CPU where there is no C++ compiler.
+        If a CPU's C++ compiler is missing.
     """
-    if not (device.type == "cuda" if wanted is None else wanted):
-        return
-    compiler = os.environ.get("CXX", "g++")
-    if device.type == "cpu" and shutil.which(compiler) is None:
+    if device.type == "cpu" and shutil.which(_compiler()) is None:
         raise UsageError(
-            f"compiling needs a C++ compiler, and there is no '{compiler}'",
+            f"compiling needs a C++ compiler, and there is no '{_compiler()}'",
             fix="install one, or leave --compile out",
         )
     for block in model.model.layers:
         block.compile()
+
+
+def _compiler() -> str:
+    return os.environ.get("CXX", "g++")

@@ -17,7 +17,7 @@ from modelwright.training.callbacks.checkpointing import Checkpointing
 from modelwright.training.callbacks.early_stopping import EarlyStopping
 from modelwright.training.callbacks.measuring import Measure, Measuring
 from modelwright.training.checkpoint import CheckpointWriter, TrainState, load_checkpoint
-from modelwright.training.compiling import compile_blocks
+from modelwright.training.compiling import compile_blocks, should_compile
 from modelwright.training.interrupts import stop_requests
 from modelwright.training.loop import Loop
 from modelwright.training.objectives.objective import Objective
@@ -101,7 +101,10 @@ def fit(
     precision = pick_precision(settings.precision, device)
     model.to(device)
     model.recompute_activations = settings.recompute_activations
-    compile_blocks(model, settings.compile, device)
+    budget = Budget.parse(chosen(settings, "budget", settings.budget))
+    compiles = settings.compile
+    if should_compile(device, budget, batches) if compiles is None else compiles:
+        compile_blocks(model, device)
     forward = _forward(model, objective, world, settings.shard)
     optimizers = Optimizers(model, _optimizer_settings(settings))
     checkpoints = job.scratch / "checkpoints"
@@ -115,7 +118,10 @@ def fit(
     if state is not None:
         job.progress.note(f"  going on from step {state.step:,}")
     else:
-        state = _first_state(settings, batches, flops_per_token)
+        horizon = Horizon.of(
+            budget, batches.tokens_per_step, batches.steps_per_epoch, flops_per_token
+        )
+        state = TrainState(step=0, tokens=0, horizon=horizon)
     ready = PrefetchedBatches(SharedBatches(batches, world), device)
     writer = CheckpointWriter(checkpoints, model, optimizers, extras, world.is_leader)
     peak = peak_flops(device, precision) * world.size
@@ -195,12 +201,6 @@ def _average(settings: LoopSettings, model: CausalLM) -> WeightAverage | None:
     if settings.averaging is None:
         return None
     return WeightAverage(model, AveragingSettings(settings.averaging, settings.averaging_part))
-
-
-def _first_state(settings: LoopSettings, batches: Batches, flops_per_token: float) -> TrainState:
-    budget = Budget.parse(chosen(settings, "budget", settings.budget))
-    horizon = Horizon.of(budget, batches.tokens_per_step, batches.steps_per_epoch, flops_per_token)
-    return TrainState(step=0, tokens=0, horizon=horizon)
 
 
 def _optimizer_settings(settings: LoopSettings) -> OptimizerSettings:

@@ -75,8 +75,8 @@ class LoopSettings(Settings):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
     compile: bool | None = Field(
         None,
-        description="compile the model before training: a wait of a minute, then faster steps; by "
-        "default on a GPU",
+        description="compile the model before training: a wait of half a minute, then faster "
+        "steps; by default pretraining on a GPU, and on a CPU for 5 minutes or more",
         json_schema_extra={EXECUTION: True},
     )
     recompute_activations: bool = Field(

@@ -30,7 +30,9 @@ def mean_loss(
     model.eval()
     total = weight = 0.0
     use_autocast = precision != torch.float32
-    with torch.no_grad(), torch.autocast(device.type, precision, enabled=use_autocast):
+    # Compiling for what is not trained would take longer than it saves.
+    eager = torch.compiler.set_stance("force_eager")
+    with eager, torch.no_grad(), torch.autocast(device.type, precision, enabled=use_autocast):
         for batch in share(batches, world):
             total += float(objective(model, batch.to(device)).total)
             weight += float(batch.weights.sum())
