@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 from surveyed import EMAIL, EVIL, KEY, documents, make_run
+from webdriver import CHROMEDRIVER, CHROMIUM, browser
 
 from modelwright.core.progress import SilentProgress
 from modelwright.data.settings import PrepareSettings
@@ -21,9 +21,6 @@ from modelwright.data.survey.survey import survey
 from modelwright.data.survey.tally import Group
 from modelwright.studio.data_charts import histogram
 from modelwright.studio.data_report import render_data_report, write_data_report
-
-sys.path.append(str(Path(__file__).parents[1] / "serving"))
-from webdriver import CHROMEDRIVER, CHROMIUM, browser
 
 
 class Tags(HTMLParser):

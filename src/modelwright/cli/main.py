@@ -17,6 +17,7 @@ VERBS = {
     "init": ("modelwright.cli.init", "Start a workspace with a recipe"),
     "run": ("modelwright.cli.run", "Bring a workspace up to date: run what is stale"),
     "show": ("modelwright.cli.show", "Show artifacts, runs, lineage or one manifest"),
+    "runs": ("modelwright.cli.runs", "Training runs: a table, two compared, a page of curves"),
     "trace": ("modelwright.cli.trace", "From a document to models, from a model to documents"),
     "chat": ("modelwright.cli.chat", "Talk to a model in the terminal"),
     "serve": ("modelwright.cli.serve", "Serve a model: OpenAI-compatible API and chat page"),

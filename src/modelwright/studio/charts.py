@@ -24,6 +24,16 @@ FLAT = 1e-12
 
 Point = tuple[float, float]
 
+Look = Literal[
+    "bold", "faint", "dots",
+    "series-0", "series-1", "series-2", "series-3", "series-4", "series-5", "series-6", "series-7",
+]  # fmt: skip
+
+SERIES: tuple[Look, ...] = (
+    "series-0", "series-1", "series-2", "series-3", "series-4", "series-5", "series-6", "series-7",
+)  # fmt: skip
+"""Looks of lines that are alike and told apart by their colour."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -36,12 +46,13 @@ class Line:
     points : sequence of (x, y)
         By rising x; those that are not finite are left out.
     look : str
-        ``bold``, ``faint``, or ``dots`` for few points that deserve to be seen one by one.
+        ``bold``, ``faint``, or ``dots`` for few points that deserve to be seen one by one; one of
+        ``SERIES`` where several lines are alike.
     """
 
     name: str
     points: Sequence[Point]
-    look: Literal["bold", "faint", "dots"] = "bold"
+    look: Look = "bold"
 
 
 @dataclass(frozen=True)
@@ -83,7 +94,9 @@ class _Scale:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
 
-def line_chart(title: str, x: Axis, y: Axis, lines: Sequence[Line]) -> Markup:
+def line_chart(
+    title: str, x: Axis, y: Axis, lines: Sequence[Line], reads_all: bool = False
+) -> Markup:
     """Draw lines in a ``<figure>`` with a legend; empty if there is nothing to draw.
 
     Parameters
@@ -94,6 +107,8 @@ def line_chart(title: str, x: Axis, y: Axis, lines: Sequence[Line]) -> Markup:
         What the axes are.
     lines : sequence of Line
         The last one is the one that a pointer reads values from.
+    reads_all : bool
+        Whether a pointer reads from all of them instead, and says which.
     """
     lines = [Line(line.name, thin(_finite(line.points)), line.look) for line in lines]
     lines = [line for line in lines if line.points]
@@ -106,20 +121,26 @@ def line_chart(title: str, x: Axis, y: Axis, lines: Sequence[Line]) -> Markup:
     across = _Scale(*x_range, LEFT, WIDTH - RIGHT)
     down = _Scale(*y_range, HEIGHT - BOTTOM, TOP)
     drawn = Markup("").join(_draw(line, across, down) for line in lines)
-    read = lines[-1]
+    read, several = lines[-1], reads_all and len(lines) > 1
     hover = [
-        [round(across(px), 1), round(down(py), 1), f"{x.write(px)}: {py:.4g}"]
-        for px, py in read.points
+        [
+            round(across(px), 1),
+            round(down(py), 1),
+            f"{line.name}, {x.write(px)}: {py:.4g}" if several else f"{x.write(px)}: {py:.4g}",
+        ]
+        for line in (lines if several else [read])
+        for px, py in line.points
     ]
     return Markup(
         '<figure class="chart"><figcaption>{title}{legend}</figcaption>'
-        '<svg viewBox="0 0 {width} {height}" role="img" data-hover="{hover}">'
+        '<svg viewBox="0 0 {width} {height}" role="img" data-hover="{hover}"{how}>'
         "<title>{title}</title><desc>{description}</desc>{axes}{drawn}</svg></figure>"
     ).format(
         title=title,
         legend=_legend(lines),
         width=WIDTH,
         height=HEIGHT,
+        how=Markup(' data-several=""') if several else "",
         hover=json.dumps(hover, separators=(",", ":")),
         description=_describe(read, x, y),
         axes=_axes(x, y, across, down, x_ticks, y_ticks),

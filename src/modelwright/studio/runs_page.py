@@ -1,0 +1,109 @@
+"""The page about training runs: curves of one or several, over tokens, time and operations."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from modelwright.core.files import write_text
+from modelwright.studio import figures
+from modelwright.studio.charts import SERIES, TIME, TOKENS, Axis, Line, line_chart
+from modelwright.studio.training_runs import TrainingRun, differences
+
+FLOPS = Axis("operations (FLOPs)", has_zero=True)
+
+ACROSS = (("tokens", TOKENS, "tokens"), ("seconds", TIME, "time"), ("flops", FLOPS, "FLOPs"))
+"""Column of the log, axis, and what the choice is called."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What a chart shows of the log.
+
+    Attributes
+    ----------
+    column, title, unit : str
+        The measurement, and how it is called.
+    write : callable
+        Number to text.
+    """
+
+    column: str
+    title: str
+    unit: str = ""
+    write: Callable[[float], str] = figures.short_count
+
+
+FIGURES = (
+    Figure("loss", "Training loss", "nats"),
+    Figure("validation_bits_per_byte", "Held-out bits per byte", "bits"),
+    Figure("validation_loss", "Held-out loss", "nats"),
+    Figure("learning_rate", "Learning rate"),
+    Figure("gradient_norm", "Norm of the gradient, before clipping"),
+    Figure("update_norm", "Norm of the update"),
+    Figure("tokens_per_second", "Tokens a second"),
+    Figure("model_flops_utilisation", "Share of the machine's peak (MFU)", "", figures.percent),
+    Figure("memory_bytes", "Memory of the process", "", figures.size),
+    Figure("skipped_steps", "Steps left out"),
+)
+
+
+def write_runs_page(path: Path, runs: Sequence[TrainingRun], title: str) -> None:
+    """Write the page into one file that needs no other file and no network.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    runs : sequence of TrainingRun
+        At most as many as there are colours (8).
+    title : str
+        Name of the workspace's model.
+    """
+    write_text(path, render_runs_page(runs, title))
+
+
+def render_runs_page(runs: Sequence[TrainingRun], title: str) -> str:
+    """The page as HTML; parameters as in :func:`write_runs_page`."""
+    environment = Environment(
+        loader=PackageLoader("modelwright.studio", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "words": figures.words, "exact": figures.exact, "duration": figures.duration,
+    }  # fmt: skip
+    styles = ("report.css.jinja", "runs.css.jinja")
+    style = "".join(environment.get_template(name).render() for name in styles)
+    script = environment.get_template("report.js.jinja").render()
+    return environment.get_template("runs.html.jinja").render(
+        title=title,
+        style=Markup(style),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        runs=[(SERIES[number], run, run.summary()) for number, run in enumerate(runs)],
+        charts=[(name, _charts(runs, column, axis)) for column, axis, name in ACROSS],
+        differences=differences([run for run in runs if run.settings]),
+        finished=[run for run in runs if run.settings],
+    )
+
+
+def _charts(runs: Sequence[TrainingRun], column: str, axis: Axis) -> list[Markup]:
+    """Every figure that some run has, over one axis."""
+    charts = []
+    for figure in FIGURES:
+        lines = [
+            Line(run.id, run.points(column, figure.column), SERIES[number])
+            for number, run in enumerate(runs)
+        ]
+        y = Axis(f"{figure.title}, {figure.unit}".rstrip(", "), figure.write)
+        charts.append(line_chart(figure.title, axis, y, lines, reads_all=True))
+    return [chart for chart in charts if chart]
