@@ -6,7 +6,7 @@ from torch import nn
 
 from modelwright.core.errors import UsageError
 from modelwright.training.budget import Horizon
-from modelwright.training.callbacks.early_stopping import MEASURE, EarlyStopping
+from modelwright.training.callbacks.early_stopping import MEASURE, EarlyStopping, check_measured
 from modelwright.training.checkpoint import TrainState
 
 
@@ -62,5 +62,7 @@ def test_a_loss_that_is_no_number_is_not_the_best() -> None:
 
 
 def test_nothing_to_measure_is_an_error() -> None:
+    check_measured(None, [])
+    check_measured(1, ["something"])
     with pytest.raises(UsageError, match="held-out"):
-        EarlyStopping(nn.Linear(1, 1), 1).look(state(1), {})
+        check_measured(1, [])

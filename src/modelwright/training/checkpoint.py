@@ -79,6 +79,7 @@ class TrainState:
             "horizon": asdict(self.horizon),
             "guard": self.guard.state(),
             "skipped_steps": self.skipped_steps,
+            "has_stopped": self.has_stopped,
         }
 
     @classmethod
@@ -92,6 +93,7 @@ class TrainState:
             Horizon(**values["horizon"]),
             guard,
             values["skipped_steps"],
+            values["has_stopped"],
         )
 
 

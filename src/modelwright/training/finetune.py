@@ -14,6 +14,7 @@ from modelwright.models.device import pick_device, pick_precision
 from modelwright.models.pretrained import load_model
 from modelwright.tokens.tokenizer import Tokenizer
 from modelwright.training.batches import Batch, ExampleBatches, TokenizedExample
+from modelwright.training.callbacks.early_stopping import check_measured
 from modelwright.training.fit import fit
 from modelwright.training.objectives.next_token import next_token
 from modelwright.training.parallel.shares import micro_rows
@@ -53,6 +54,7 @@ def finetune(job: Job[FinetuneSettings]) -> Outcome:
     most_rows = micro_rows(rows, settings.micro_batch_rows, world)
     batches = ExampleBatches(train, rows, most_rows, pad, settings.seed)
     validation = _validation_batches(held_out, settings.micro_batch_rows, pad)
+    check_measured(settings.early_stopping, validation)
     precision = pick_precision(settings.precision, pick_device(settings.device))
     job.progress.note(f"  {len(train):,} examples, {batches.steps_per_epoch:,} steps an epoch")
 
@@ -77,6 +79,7 @@ def finetune(job: Job[FinetuneSettings]) -> Outcome:
         dropped={reason: count for reason, count in dropped.items() if count},
         metrics={
             "training_seconds": round(fitted.seconds, 1),
+            "saving_seconds": round(fitted.saving_seconds, 2),
             "epochs": round(fitted.steps / batches.steps_per_epoch, 2),
             **fitted.measures,
         },

@@ -92,8 +92,7 @@ def fit(
     Raises
     ------
     UsageError
-        If the model is to be compiled and there is no compiler; if there is nothing to measure
-        and early stopping is asked for.
+        If the model is to be compiled and there is no compiler.
     """
     use_all_cores()
     world = this_world()

@@ -19,6 +19,7 @@ from modelwright.tokens.shards import TokenShards
 from modelwright.tokens.tokenizer import TOKENIZER_FILES, Tokenizer
 from modelwright.tokens.train import MULTIPLE
 from modelwright.training.batches import Batch, WindowBatches, next_token_batch
+from modelwright.training.callbacks.early_stopping import check_measured
 from modelwright.training.fit import fit
 from modelwright.training.objectives.distillation import distillation
 from modelwright.training.objectives.next_token import next_token
@@ -55,7 +56,8 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
         If the shards hold less than one window, or were made with another tokenizer; if base or
         teacher have another vocabulary.
     UsageError
-        If a shape is asked for and there is a base, which has one.
+        If a shape is asked for and there is a base, which has one; if early stopping is asked for
+        and there is no held-out text.
     """
     settings = job.settings
     shards_artifact, tokenizer_artifact = job.input("shards"), job.input("tokenizer")
@@ -81,6 +83,7 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
         f"{batches.tokens_per_step:,} tokens a step"
     )
     held_out = _validation_batches(shards_artifact, settings, length, tokenizer)
+    check_measured(settings.early_stopping, held_out)
     precision = pick_precision(settings.precision, pick_device(settings.device))
 
     def measure() -> dict[str, float]:
@@ -111,7 +114,11 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
             "skipped_steps": fitted.skipped_steps,
             "tokens": fitted.tokens,
         },
-        metrics={"training_seconds": round(fitted.seconds, 1), **fitted.measures},
+        metrics={
+            "training_seconds": round(fitted.seconds, 1),
+            "saving_seconds": round(fitted.saving_seconds, 2),
+            **fitted.measures,
+        },
         settings={"sequence_length": length, **_shape(config)},
     )
 

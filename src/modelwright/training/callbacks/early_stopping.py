@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,22 @@ MEASURE = "validation_loss"
 """What is compared; the lower the better."""
 
 _PREFIX = "weights/"
+
+
+def check_measured(patience: int | None, measured: Sequence[object]) -> None:
+    """Make sure, before training, that there is something to measure.
+
+    Raises
+    ------
+    UsageError
+        If early stopping is asked for and nothing was held out.
+    """
+    if patience is not None and not measured:
+        raise UsageError(
+            "early stopping needs held-out data, and there is none",
+            fix="hold some out (validation_fraction of prepare, heldout.jsonl of examples), or "
+            "leave early stopping out",
+        )
 
 
 class EarlyStopping:
@@ -43,18 +60,7 @@ class EarlyStopping:
         self._weights = dict[str, Tensor]()
 
     def look(self, state: TrainState, values: dict[str, float]) -> None:
-        """Take a measurement into account; ends the run if it was one too many.
-
-        Raises
-        ------
-        UsageError
-            If nothing was measured.
-        """
-        if MEASURE not in values:
-            raise UsageError(
-                "early stopping needs held-out text, and there is none",
-                fix="give --prepare.validation-share in the recipe, or leave early stopping out",
-            )
+        """Take a measurement into account; ends the run if it was one too many."""
         if values[MEASURE] < self.best.get(MEASURE, math.inf):
             self.best, self.step, self.since = dict(values), state.step, 0
             self._weights = {name: p.detach().clone() for name, p in self._parameters.items()}
