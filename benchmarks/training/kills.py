@@ -4,7 +4,8 @@ python benchmarks/training/kills.py [KILLS]
 
 Each trial pretrains a small model (next token, or distillation from a teacher), gets SIGKILL at a
 moment drawn evenly from the time of an undisturbed training, and is started again with the same
-command. Averaged weights are on, checkpoints are saved as often as possible.
+command. Averaged weights are on, checkpoints are saved as often as possible. How many trials went
+on from a checkpoint is said too; the others were killed before there was one, or after the end.
 """
 
 from __future__ import annotations
@@ -17,30 +18,32 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-from books import write_split
+from small_shards import make_inputs, pretrain
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-SHAPE = [
-    "--hidden-size",
-    "64",
-    "--layers",
-    "2",
-    "--sequence-length",
-    "128",
-    "--batch-rows",
-    "8",
-    "--micro-batch-rows",
-    "4",
-    "--learning-rate",
-    "0.01",
-    "--matrix-learning-rate",
-    "0.02",
-    "--budget",
-]
-SETTINGS = [*SHAPE, "120 steps", "--averaging", "exponential", "--checkpoint-seconds", "0"]
+SETTINGS = {
+    "hidden-size": 64,
+    "layers": 2,
+    "sequence-length": 128,
+    "batch-rows": 8,
+    "micro-batch-rows": 4,
+    "learning-rate": 0.01,
+    "matrix-learning-rate": 0.02,
+    "budget": "120 steps",
+    "averaging": "exponential",
+    "checkpoint-seconds": 0,
+}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The hash of a model's weights, and whether the training went on from a checkpoint."""
+
+    weights: str
+    went_on: bool
 
 
 def main() -> int:
@@ -49,57 +52,53 @@ def main() -> int:
     wrong = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_split(SHARED, folder / "data")
-        recipe = (
-            f'budget: "1 minute"\ncollect:\n  sources: ["{folder / "data" / "tuning.jsonl"}"]\n'
-        )
-        (folder / "modelwright.yaml").write_text(recipe)
-        command = [sys.executable, "-m", "modelwright", "run", "--until", "shards", "--quiet"]
-        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        inputs = []
-        for stage in ("shards", "tokenizer"):
-            (artifact,) = (folder / "artifacts").glob(f"{stage}-*")
-            inputs += [f"--{stage}", str(artifact)]
-        train(folder / "teacher", [*inputs, "--seed", "1"])
+        flags = make_inputs(folder, "tuning.jsonl")
+        train(folder / "teacher", {**flags, "seed": "1"})
         for objective, extra in (
-            ("next token", []),
-            ("distillation", ["--teacher", str(folder / "teacher")]),
+            ("next token", {}),
+            ("distillation", {"teacher": str(folder / "teacher")}),
         ):
             began = time.monotonic()
-            wanted = train(folder / objective / "alone", inputs + extra)
+            wanted = train(folder / objective / "alone", flags | extra).weights
             seconds = time.monotonic() - began
-            same = sum(
-                trial(folder / objective / str(number), inputs + extra, seconds, number) == wanted
+            trials = [
+                trial(folder / objective / str(number), flags | extra, seconds, number)
                 for number in range(kills)
-            )
-            print(f"{objective}: {same} of {kills} identical", flush=True)
+            ]
+            same = sum(one.weights == wanted for one in trials)
+            went_on = sum(one.went_on for one in trials)
+            print(f"{objective}: {same} of {kills} identical, {went_on} from a checkpoint")
             wrong += kills - same
     return 1 if wrong else 0
 
 
-def trial(out: Path, flags: list[str], seconds: float, seed: int) -> str:
+def trial(out: Path, flags: dict[str, str], seconds: float, seed: int) -> Trained:
     """Train, be killed once, train on."""
     with start(out, flags) as run:
         time.sleep(random.Random(seed).uniform(0.0, seconds))
         run.send_signal(signal.SIGKILL)
+        run.communicate()
     return train(out, flags)
 
 
-def train(out: Path, flags: list[str]) -> str:
-    """Train until it is done; returns the hash of the weights."""
+def train(out: Path, flags: dict[str, str]) -> Trained:
+    """Train until it is done."""
     with start(out, flags) as run:
-        run.wait()
-    assert run.returncode == 0
-    return hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()
+        _, notes = run.communicate()
+    assert run.returncode == 0, notes
+    weights = hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()
+    return Trained(weights, "going on from step" in notes)
 
 
-def start(out: Path, flags: list[str]) -> subprocess.Popen[bytes]:
+def start(out: Path, flags: dict[str, str]) -> subprocess.Popen[str]:
     """The command, begun."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "modelwright", "pretrain", "--out", str(out)]
-    silent = subprocess.DEVNULL
     return subprocess.Popen(
-        [*command, *flags, *SETTINGS], env=ENVIRONMENT, stdout=silent, stderr=silent
+        pretrain({**flags, **SETTINGS, "out": out}),
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 

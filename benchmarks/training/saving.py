@@ -16,9 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from books import write_split
+from small_shards import make_inputs, pretrain
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 SHAPE = {
     "hidden-size": 384,
     "layers": 6,
@@ -36,26 +35,18 @@ def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_split(SHARED, folder / "data")
-        recipe = f'budget: "5 minutes"\ncollect:\n  sources: ["{folder / "data" / "train"}"]\n'
-        (folder / "modelwright.yaml").write_text(recipe)
-        modelwright(folder, "run", "--until", "shards", "--quiet")
+        inputs = make_inputs(folder, "train")
         print("| saved every | waited | share | checkpoint | tokens/s |")
         print("| --- | --- | --- | --- | --- |")
         for interval in (5, 20, NEVER):
-            print(row(folder, interval, seconds), flush=True)
+            print(row(folder, inputs, interval, seconds), flush=True)
 
 
-def row(folder: Path, interval: int, seconds: float) -> str:
+def row(folder: Path, inputs: dict[str, str], interval: int, seconds: float) -> str:
     """One training, as a line of the table."""
-    (shards,), (tokenizer,) = (
-        (folder / "artifacts").glob(f"{stage}-*") for stage in ("shards", "tokenizer")
-    )
     out = folder / f"every-{interval}"
-    values = {"shards": shards, "tokenizer": tokenizer, "out": out, **SHAPE}
-    values |= {"budget": f"{seconds:g} seconds", "checkpoint-seconds": interval}
-    flags = [text for name, value in values.items() for text in (f"--{name}", str(value))]
-    command = [sys.executable, "-m", "modelwright", "pretrain", "--no-compile", *flags]
+    budget = {"budget": f"{seconds:g} seconds", "checkpoint-seconds": interval}
+    command = pretrain({**inputs, **SHAPE, **budget, "out": out})
     size = 0
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as run:
         while run.poll() is None:
@@ -81,12 +72,6 @@ def largest_checkpoint(partial: Path) -> int:
         except FileNotFoundError:  # a newer one took its place
             continue
     return max(sizes)
-
-
-def modelwright(folder: Path, *arguments: str) -> None:
-    """The command, in a folder."""
-    command = [sys.executable, "-m", "modelwright", *arguments]
-    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

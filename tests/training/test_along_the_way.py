@@ -40,6 +40,7 @@ def test_samples_lie_beside_the_log(inputs: list[str], tmp_path: Path) -> None:
     ]
     assert all(isinstance(row["text"], str) for row in rows)
     assert rows[0]["text"]
+    assert read_manifest(out).settings["precision"] in ("float32", "bfloat16")  # what was used
 
 
 def test_a_prompt_that_is_too_long_is_refused(inputs: list[str], tmp_path: Path) -> None:
@@ -74,6 +75,8 @@ def test_a_compiled_model_learns_the_same(inputs: list[str], tmp_path: Path) -> 
     flags = ["--budget", "3 steps", "--validation-count", "1", "--precision", "float32"]
     eager = pretrain(inputs, tmp_path / "eager", *flags)
     compiled = pretrain(inputs, tmp_path / "compiled", *flags, "--compile")
+    used = [(one.settings["compile"], one.settings["precision"]) for one in (eager, compiled)]
+    assert used == [(False, "float32"), (True, "float32")]
     loss = eager.metrics["validation_loss"]
     assert compiled.metrics["validation_loss"] == pytest.approx(loss, rel=1e-5)
     wanted = load_file(tmp_path / "eager" / "model.safetensors")

@@ -43,10 +43,9 @@ def main() -> None:
             report_to=[],
             disable_tqdm=True,
         )
+        ids = torch.randint(task.vocabulary, (1024, task.context))
         callback = AfterStep(Blocks(task, model.num_parameters()))
-        Trainer(
-            model=model, args=arguments, train_dataset=RandomRows(task), callbacks=[callback]
-        ).train()
+        Trainer(model=model, args=arguments, train_dataset=Rows(ids), callbacks=[callback]).train()
 
 
 def build(task: Task) -> PreTrainedModel:
@@ -83,11 +82,11 @@ class AfterStep(TrainerCallback):
         self.blocks.step_done()
 
 
-class RandomRows(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
-    """Rows of random tokens."""
+class Rows(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
+    """Rows of tokens (N, length), int64."""
 
-    def __init__(self, task: Task):
-        self.ids = torch.randint(task.vocabulary, (1024, task.context))
+    def __init__(self, ids: torch.Tensor):
+        self.ids = ids
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from systems.trainer import build
+from systems.trainer import Rows, build
 from timed.recipe import Clock, Recipe
 from timed.text import blocks, read_texts, train_tokenizer
 from transformers import Trainer, TrainerCallback, TrainingArguments
@@ -77,19 +77,6 @@ class Timer(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.clock.step_done()
         control.should_training_stop = self.clock.is_over
-
-
-class Rows(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
-    """Blocks of tokens."""
-
-    def __init__(self, rows: torch.Tensor):
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        return {"input_ids": self.rows[index], "labels": self.rows[index]}
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ def leading() -> Iterator[None]:
     _meet()
     yield
     _broadcast(b"")
+    _part()
 
 
 def hand_out(stage: str, job: Job[Any]) -> None:
@@ -65,6 +66,7 @@ def follow() -> None:
         }
         settings = stage.settings.model_validate(told["settings"])
         load_function(stage)(Job(settings, inputs, Path(told["folder"]), SilentProgress()))
+    _part()
 
 
 def _meet() -> None:
@@ -77,6 +79,13 @@ def _meet() -> None:
         dist.init_process_group("cpu:gloo,cuda:nccl", timeout=LONGEST_WAIT)
     else:
         dist.init_process_group("gloo", timeout=LONGEST_WAIT)
+
+
+def _part() -> None:
+    """Let go of the others in good order."""
+    import torch.distributed as dist
+
+    dist.destroy_process_group()
 
 
 def _broadcast(message: bytes) -> bytes:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from modelwright.core.files import write_text
@@ -16,6 +15,7 @@ from modelwright.data.survey.figures import CriterionFigures, Survey
 from modelwright.data.survey.tally import Group
 from modelwright.studio import figures
 from modelwright.studio.data_charts import histogram
+from modelwright.studio.pages import page_environment, style_of
 
 DATA_REPORT = "data-report.html"
 
@@ -53,13 +53,7 @@ def write_data_report(path: Path, survey: Survey, title: str) -> None:
 
 def render_data_report(survey: Survey, title: str) -> str:
     """The report as HTML; parameters as in :func:`write_data_report`."""
-    environment = Environment(
-        loader=PackageLoader("modelwright.studio", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     environment.filters |= {
         "percent": figures.percent,
         "share": _share,
@@ -68,11 +62,9 @@ def render_data_report(survey: Survey, title: str) -> str:
         "size": figures.size,
         "words": figures.words,
     }
-    styles = ("report.css.jinja", "data_report.css.jinja")
-    style = "".join(environment.get_template(name).render() for name in styles)
     return environment.get_template("data_report.html.jinja").render(
         title=title,
-        style=Markup(style),
+        style=style_of(environment, "report.css.jinja", "data_report.css.jinja"),
         survey=survey,
         tiles=list(_tiles(survey)),
         flow=list(_flow(survey)),

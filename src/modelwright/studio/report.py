@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from modelwright.core.artifact import Artifact
@@ -25,6 +22,7 @@ from modelwright.studio.charts import (
     smooth,
 )
 from modelwright.studio.lineage import lineage
+from modelwright.studio.pages import page_environment, script_of, style_of
 from modelwright.studio.sections import Made, Row
 from modelwright.tokens.tokenizer import TOKENIZER, Tokenizer
 
@@ -64,20 +62,14 @@ def render_report(artifacts: Sequence[Artifact], title: str) -> str:
     """The report as HTML; parameters as in :func:`write_report`."""
     made = Made(artifacts)
     shown_samples, sample_count = outcome.samples(made)
-    environment = Environment(
-        loader=PackageLoader("modelwright.studio", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     environment.filters["percent"] = figures.percent
-    script = environment.get_template("report.js.jinja").render()
+    script, script_hash = script_of(environment, "report.js.jinja")
     return environment.get_template("report.html.jinja").render(
         title=title,
-        style=Markup(environment.get_template("report.css.jinja").render()),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        style=style_of(environment, "report.css.jinja"),
+        script=script,
+        script_hash=script_hash,
         summary=outcome.summary(made),
         headline=outcome.headline(made),
         comparison=outcome.comparison(made),

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from modelwright.core.files import write_text
 from modelwright.studio import figures
 from modelwright.studio.charts import SERIES, TIME, TOKENS, Axis, Line, line_chart
+from modelwright.studio.pages import page_environment, script_of, style_of
 from modelwright.studio.training_runs import TrainingRun, differences
 
 FLOPS = Axis("operations (FLOPs)", has_zero=True)
@@ -71,24 +69,16 @@ def write_runs_page(path: Path, runs: Sequence[TrainingRun], title: str) -> None
 
 def render_runs_page(runs: Sequence[TrainingRun], title: str) -> str:
     """The page as HTML; parameters as in :func:`write_runs_page`."""
-    environment = Environment(
-        loader=PackageLoader("modelwright.studio", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     environment.filters |= {
         "words": figures.words, "exact": figures.exact, "duration": figures.duration,
     }  # fmt: skip
-    styles = ("report.css.jinja", "runs.css.jinja")
-    style = "".join(environment.get_template(name).render() for name in styles)
-    script = environment.get_template("report.js.jinja").render()
+    script, script_hash = script_of(environment, "report.js.jinja")
     return environment.get_template("runs.html.jinja").render(
         title=title,
-        style=Markup(style),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        style=style_of(environment, "report.css.jinja", "runs.css.jinja"),
+        script=script,
+        script_hash=script_hash,
         runs=[(SERIES[number], run, run.summary()) for number, run in enumerate(runs)],
         charts=[(name, _charts(runs, column, axis)) for column, axis, name in ACROSS],
         differences=differences([run for run in runs if run.settings]),

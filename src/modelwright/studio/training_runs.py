@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelwright.core.artifact import MANIFEST, read_manifest
+from modelwright.core.artifact import LOG_FOLDER, MANIFEST, read_manifest
 from modelwright.core.errors import InputError
 from modelwright.core.files import PARTIAL_SUFFIX
+from modelwright.core.log_rows import Row, whole_rows
 from modelwright.core.nearest import nearest
 from modelwright.core.store import Run
 from modelwright.core.workspace import Workspace
+from modelwright.studio.sections import TRAINING_LOG
 
-LOG, SAMPLES = Path("log", "training.jsonl"), Path("log", "samples.jsonl")
-
-Row = dict[str, Any]
+SAMPLES = f"{LOG_FOLDER}/samples.jsonl"
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def training_runs(workspace: Workspace, known: Sequence[Run]) -> list[TrainingRu
     found = [
         _read(folder, by_artifact.get(folder.name.removesuffix(PARTIAL_SUFFIX)))
         for folder in workspace.artifacts_folder.glob("*")
-        if (folder / LOG).is_file()
+        if (folder / TRAINING_LOG).is_file()
     ]
     return sorted(found, key=lambda run: (run.started, run.id), reverse=True)
 
@@ -121,20 +120,5 @@ def _read(folder: Path, known: Run | None) -> TrainingRun:
         manifest = read_manifest(folder)
         settings, status, stage = manifest.settings, "finished", manifest.stage
         started = started or manifest.created
-    rows, samples = read_rows(folder / LOG), read_rows(folder / SAMPLES)
+    rows, samples = whole_rows(folder / TRAINING_LOG), whole_rows(folder / SAMPLES)
     return TrainingRun(run_id, stage, status, started, settings, rows, samples)
-
-
-def read_rows(path: Path) -> list[Row]:
-    """Rows of a JSONL log; a last line that is still being written is left out."""
-    if not path.is_file():
-        return []
-    rows = list[Row]()
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            break
-        if isinstance(row, dict):
-            rows.append(row)
-    return rows

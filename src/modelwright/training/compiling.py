@@ -16,11 +16,15 @@ LEAST_SECONDS = 300.0
 """Training time from which a CPU makes up for the half minute that compiling takes there."""
 
 
-def should_compile(device: torch.device, budget: Budget, batches: Batches) -> bool:
-    """Whether compiling is worth it where nobody said so.
+def should_compile(
+    asked: bool | None, device: torch.device, budget: Budget, batches: Batches
+) -> bool:
+    """Whether to compile: as asked, or where it is worth it.
 
     Batches of many shapes would be compiled for each of them.
     """
+    if asked is not None:
+        return asked
     if not batches.has_one_shape:
         return False
     if device.type == "cuda":

@@ -83,6 +83,7 @@ def finetune(job: Job[FinetuneSettings]) -> Outcome:
             "epochs": round(fitted.steps / batches.steps_per_epoch, 2),
             **fitted.measures,
         },
+        settings=fitted.settings,
     )
 
 

@@ -47,6 +47,8 @@ class Fitted:
         Time that training had to wait for checkpoints, in this part of the run.
     measures : dict
         Held-out measurements at the end.
+    settings : dict
+        What was chosen here: the precision, and whether the model was compiled.
     """
 
     steps: int
@@ -55,6 +57,7 @@ class Fitted:
     seconds: float
     saving_seconds: float
     measures: dict[str, float]
+    settings: dict[str, str | bool]
 
 
 def fit(
@@ -101,8 +104,8 @@ def fit(
     model.to(device)
     model.recompute_activations = settings.recompute_activations
     budget = Budget.parse(chosen(settings, "budget", settings.budget))
-    compiles = settings.compile
-    if should_compile(device, budget, batches) if compiles is None else compiles:
+    compiles = should_compile(settings.compile, device, budget, batches)
+    if compiles:
         compile_blocks(model, device)
     forward = _forward(model, objective, world, settings.shard)
     optimizers = Optimizers(model, _optimizer_settings(settings))
@@ -183,6 +186,7 @@ def fit(
         state.horizon.seconds,
         writer.stalled,
         measures,
+        {"precision": str(precision).removeprefix("torch."), "compile": compiles},
     )
 
 

@@ -60,7 +60,7 @@ class Loop:
     callbacks: Sequence[Callback] = field(default_factory=list)
     listeners: Sequence[ReportListener] = field(default_factory=list)
     world: World = ALONE
-    _open: _OpenStep | None = None
+    _open: _OpenStep | None = field(default=None, init=False)
 
     def run(self) -> None:
         """Train until the horizon is reached.

@@ -119,7 +119,7 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
             "saving_seconds": round(fitted.saving_seconds, 2),
             **fitted.measures,
         },
-        settings={"sequence_length": length, **_shape(config)},
+        settings={"sequence_length": length, **_shape(config), **fitted.settings},
     )
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 
 from modelwright.core.errors import UsageError
+from modelwright.core.log_rows import append_row
 from modelwright.inference.engine import Engine
 from modelwright.inference.sampling import SamplingParams
 from modelwright.models.transformer import CausalLM
 from modelwright.tokens.tokenizer import Tokenizer
 from modelwright.training.checkpoint import TrainState
-from modelwright.training.training_log import append_row
 
 FILE = "samples.jsonl"
 SAMPLED = SamplingParams(max_tokens=64, temperature=0.8, seed=0)

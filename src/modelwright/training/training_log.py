@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from modelwright.core.files import write_text
 from modelwright.core.job import LogMetrics
+from modelwright.core.log_rows import append_row, forget_rows_after
 from modelwright.training.checkpoint import TrainState
 
 FILE = "training.jsonl"
@@ -40,28 +37,3 @@ class TrainingLog:
         """Append one row."""
         append_row(self.path, step, values)
         self.log_metrics(step, values)
-
-
-def append_row(path: Path, step: int, values: Mapping[str, float | str]) -> None:
-    """Append one row to a JSONL file."""
-    with open(path, "a", encoding="utf-8", newline="\n") as file:
-        file.write(json.dumps({"step": step, **values}) + "\n")
-
-
-def forget_rows_after(path: Path, step: int) -> None:
-    """Remove what a run wrote after the step that it goes on from; makes the file."""
-    kept = [row for row in _read_rows(path) if row["step"] <= step]
-    write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
-
-
-def _read_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a log whose last line may be cut off."""
-    if not path.is_file():
-        return []
-    rows = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows

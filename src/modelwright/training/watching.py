@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from modelwright.core.files import PARTIAL_SUFFIX
 from modelwright.core.job import Job
+from modelwright.core.log_rows import forget_rows_after
 from modelwright.training.callbacks.callback import ReportListener
 from modelwright.training.callbacks.logging import Logging
 from modelwright.training.checkpoint import TrainState
@@ -16,7 +17,7 @@ from modelwright.training.samples import Samples
 from modelwright.training.settings import LoopSettings
 from modelwright.training.trackers.open_trackers import open_trackers
 from modelwright.training.trackers.tracker import TrackedRun
-from modelwright.training.training_log import FILE, TrainingLog, forget_rows_after
+from modelwright.training.training_log import FILE, TrainingLog
 
 PROJECT = "modelwright"
 """What runs are compared in, where a tracker's own variables name nothing else."""
@@ -88,7 +89,8 @@ def watched(
                 if samples is not None:
                     samples.write(job.log / SAMPLES, state)
 
-            forget_rows_after(job.log / SAMPLES, state.step)
+            if samples is not None:
+                forget_rows_after(job.log / SAMPLES, state.step)
             note = job.progress.note
             logging = Logging(log, task, note, state, flops_per_token, peak_flops)
             yield Watch([logging], show, write_samples)
