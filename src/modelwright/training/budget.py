@@ -117,6 +117,13 @@ class Horizon:
         }[budget.unit]
         return cls(max(1, round(budget.amount * per_unit)), None)
 
+    def least_seconds(self, seconds_per_step: float) -> float:
+        """How long the whole run takes if no step is faster than that."""
+        if self.total_steps is not None:
+            return self.total_steps * seconds_per_step
+        assert self.seconds_limit is not None  # one of the two limits is always set
+        return self.seconds_limit
+
     @property
     def is_over(self) -> bool:
         """Whether no further step should be taken."""
