@@ -77,7 +77,7 @@ def activations(config: TransformerConfig, **changes: object) -> int:
 def test_what_takes_less_is_expected_to_take_less(tiny_config: TransformerConfig) -> None:
     usual = activations(tiny_config, rows=32)
     assert activations(tiny_config, rows=32, recompute_activations=True) < 0.8 * usual
-    assert activations(tiny_config, rows=32, precision=torch.bfloat16) < 0.9 * usual
+    assert activations(tiny_config, rows=32, precision=torch.bfloat16) < usual
     assert activations(tiny_config, rows=16) < 0.6 * usual
     assert activations(tiny_config, rows=32, has_documents=True) > usual
     assert activations(tiny_config, rows=32, micro_batches=2) > usual  # beside the gradients

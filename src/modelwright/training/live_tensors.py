@@ -148,11 +148,11 @@ def _faking() -> Iterator[_LiveTensors]:
         yield live
 
 
-class _LiveTensors(TorchDispatchMode):
+class _LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of storages from the operation that makes them until they are dropped."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now = self.peak = 0
         self.events = list[Event]()
         self._made = 0
