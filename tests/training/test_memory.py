@@ -163,11 +163,11 @@ def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_forecast_begins_with_the_process(tiny_model: CausalLM) -> None:
-    found = forecast(tiny_model, next_token, MUON, shape(), Copies(0, False), compiled=False)
+    found = forecast(tiny_model, next_token, MUON, shape(), Copies(0, False))
     assert found.weights + found.program == pytest.approx(memory_in_use_bytes(), rel=0.05)
     assert found.total > memory_in_use_bytes()
     state = torch.random.get_rng_state()
-    forecast(tiny_model, next_token, MUON, shape(), Copies(0, False), compiled=False)
+    forecast(tiny_model, next_token, MUON, shape(), Copies(0, False))
     assert torch.equal(state, torch.random.get_rng_state())
 
 

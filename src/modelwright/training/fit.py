@@ -131,7 +131,7 @@ def fit(
             budget, batches.tokens_per_step, batches.steps_per_epoch, flops_per_token
         ).least_seconds(batches.tokens_per_step * flops_per_token / peak)
         is_saved = seconds >= settings.checkpoint_seconds
-        expected = _forecast(settings, model, objective, batches, precision, compiles, is_saved)
+        expected = _forecast(settings, model, objective, batches, precision, is_saved)
         job.progress.note(f"  {expected}")
         check_fits(expected, device)
     watched_peak = watch_peak(device)
@@ -230,7 +230,6 @@ def _forecast(
     objective: Objective,
     batches: Batches,
     precision: torch.dtype,
-    compiles: bool,
     is_saved: bool,
 ) -> Forecast:
     return forecast(
@@ -239,7 +238,6 @@ def _forecast(
         _optimizer_settings(settings),
         shape_of(batches.at(0), batches.longest_row, precision, settings.recompute_activations),
         Copies((settings.averaging is not None) + (settings.early_stopping is not None), is_saved),
-        compiles,
     )
 
 

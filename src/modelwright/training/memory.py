@@ -29,9 +29,6 @@ EXPECTED, PEAK = "expected_memory_bytes", "peak_memory_bytes"
 LIBRARIES_BYTES = 24 << 20
 """What matrix products and threads take for themselves at full size, beyond a tiny step."""
 
-COMPILER_BYTES = 0
-"""What building the blocks leaves in the process."""
-
 
 @dataclass(frozen=True)
 class Forecast:
@@ -108,13 +105,12 @@ def forecast(
     optimizer: OptimizerSettings,
     shape: StepShape,
     copies: Copies,
-    compiled: bool,
 ) -> Forecast:
     """Expect the peak of a training of ``model``, which is where it will be trained.
 
     It must be called before optimizer states and copies are made. On a CPU it takes a tiny step, so
     that libraries are loaded when the process is looked at. Blocks that will be compiled are
-    counted as if they were not, and keep a little less.
+    counted as if they were not, and what the compiler leaves in the process is not counted.
     """
     device = next(model.parameters()).device
     step = step_bytes(model.config, objective, optimizer, shape, device)
@@ -123,9 +119,8 @@ def forecast(
     gc.collect()
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     present = present_bytes(device)
-    extra = COMPILER_BYTES if compiled and device.type == "cpu" else 0
     return Forecast(
-        program=max(0, present - weights) + extra,
+        program=max(0, present - weights),
         weights=weights,
         gradients=step.gradients,
         optimizer=step.optimizer,
