@@ -34,7 +34,7 @@ def should_compile(
 
 
 def compile_blocks(model: CausalLM, device: torch.device) -> None:
-    """Have each block compiled when it first runs.
+    """Have each block and the final norm compiled when they first run.
 
     All blocks are alike, so that one build serves them all, and PyTorch keeps it on disk for the
     next run.
@@ -51,6 +51,7 @@ def compile_blocks(model: CausalLM, device: torch.device) -> None:
         )
     for block in model.model.layers:
         block.compile()
+    model.model.norm.compile()
 
 
 def _compiler() -> str:

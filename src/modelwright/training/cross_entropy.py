@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK_ELEMENTS = 1 << 20
-"""Logits in a chunk: 4 MB in float32, which stays in the last-level cache."""
+CHUNK_ELEMENTS = 1 << 21
+"""Logits in a chunk: 8 MB in float32, which stays in the last-level cache."""
 
 
 def linear_cross_entropy(hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
@@ -58,12 +58,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
         head_gradient = torch.zeros_like(head, dtype=torch.float32)
         total = torch.zeros((), device=hidden.device)
         for part in _chunks(rows, table):
-            logits = (rows[part] @ table.t()).float()
-            log_sums = logits.logsumexp(-1, keepdim=True)
-            picked = logits.gather(1, targets[part, None])
-            total += ((log_sums - picked).squeeze(1) * weights[part]).sum()
+            logs = torch.log_softmax(rows[part] @ table.t(), -1, dtype=torch.float32)
+            picked = logs.gather(1, targets[part, None])
+            total -= (picked.squeeze(1) * weights[part]).sum()
             # d loss / d logits = weight · (softmax - one-hot)
-            slopes = logits.sub_(log_sums).exp_()
+            slopes = logs.exp_()
             slopes.scatter_add_(1, targets[part, None], -torch.ones_like(picked))
             narrow = slopes.mul_(weights[part, None]).to(dtype)
             torch.mm(narrow, table, out=hidden_gradient[part])
@@ -88,9 +87,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
 def _forward(rows: Tensor, table: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     total = torch.zeros((), device=rows.device)
     for part in _chunks(rows, table):
-        logits = (rows[part] @ table.t()).float()
-        picked = logits.gather(1, targets[part, None]).squeeze(1)
-        total += ((logits.logsumexp(-1) - picked) * weights[part]).sum()
+        logs = torch.log_softmax(rows[part] @ table.t(), -1, dtype=torch.float32)
+        total -= (logs.gather(1, targets[part, None]).squeeze(1) * weights[part]).sum()
     return total
 
 
