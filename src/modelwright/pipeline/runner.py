@@ -37,6 +37,7 @@ from modelwright.core.progress import Progress
 from modelwright.core.settings import Settings
 from modelwright.core.store import Store, now, sqlite_url
 from modelwright.core.workspace import Workspace
+from modelwright.pipeline.given import given_models
 from modelwright.pipeline.plan import PlannedStage, inputs_of, look_up
 from modelwright.pipeline.ranks import hand_out
 from modelwright.pipeline.recipe import Recipe
@@ -114,8 +115,10 @@ def run_recipe(
     store.mark_interrupted()
     done = dict[str, Artifact]()
     try:
-        for stage in stages_of(recipe, until):
-            inputs = inputs_of(stage, done)
+        stages = stages_of(recipe, until)
+        given = given_models(recipe, stages)
+        for stage in stages:
+            inputs = inputs_of(stage, done, given)
             planned = look_up(stage, settings_of(stage, recipe), inputs, workspace.artifacts())
             artifact = planned.artifact
             if artifact is None:
