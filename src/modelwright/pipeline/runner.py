@@ -31,7 +31,7 @@ from modelwright.core.files import (
     sync_file,
     write_text,
 )
-from modelwright.core.job import Job, LogMetrics, Outcome
+from modelwright.core.job import Job, LogMetrics, Outcome, ShouldPrune
 from modelwright.core.machine import this_machine
 from modelwright.core.progress import Progress
 from modelwright.core.settings import Settings
@@ -66,11 +66,15 @@ class StageRun:
         What it takes.
     target : Path
         The folder that it will become.
+    should_prune : callable
+        Whether to give it up, see :class:`~modelwright.core.job.Job`; what was given up goes on
+        when it is run again.
     """
 
     planned: PlannedStage
     inputs: Mapping[str, Artifact]
     target: Path
+    should_prune: ShouldPrune = lambda step, values: False
 
     @property
     def key(self) -> str:
@@ -179,7 +183,8 @@ def _make(
         log_metrics(step, values)
         usage.save_now_and_then()
 
-    job = Job(settings, run.inputs, partial, progress, log, started, run.planned.previous)
+    previous = run.planned.previous
+    job = Job(settings, run.inputs, partial, progress, log, started, previous, run.should_prune)
     if stage.parallel:
         hand_out(stage.name, job)
     try:
