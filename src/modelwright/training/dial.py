@@ -13,6 +13,9 @@ from modelwright.core.files import write_json
 from modelwright.core.job import Job, Outcome
 from modelwright.models.config import TransformerConfig
 from modelwright.models.device import pick_device, pick_precision, use_all_cores
+from modelwright.models.pretrained import load_config
+from modelwright.tokens.tokenizer import Tokenizer
+from modelwright.training.base_choice import LEAST_ROWS, choose_for_base
 from modelwright.training.budget import Budget
 from modelwright.training.choice import FILE
 from modelwright.training.optimizers import OptimizerSettings
@@ -68,6 +71,9 @@ class Shape:
 def dial(job: Job[DialSettings]) -> Outcome:
     """Choose for the corpus (input ``corpus``) and, if there are any, the ``examples``.
 
+    With an input ``base`` training goes on from that model, which has its shape; it and an input
+    ``teacher`` have their vocabulary.
+
     Raises
     ------
     UsageError
@@ -77,7 +83,14 @@ def dial(job: Job[DialSettings]) -> Outcome:
     text_bytes = job.input("corpus").manifest.counts.get("bytes_train", 0)
     examples = job.inputs.get("examples")
     has_examples = bool(examples and examples.manifest.counts.get("examples_train"))
-    vocabulary = choose_vocabulary(budget, text_bytes)
+    if "base" in job.inputs:
+        return _outcome(job, plan_for_base(job, budget, text_bytes, has_examples), [])
+    teacher = job.inputs.get("teacher")
+    vocabulary = (
+        choose_vocabulary(budget, text_bytes)
+        if teacher is None
+        else load_config(teacher.path).vocab_size
+    )
     if budget.unit == "seconds":
         shapes = time_shapes(job, vocabulary)
         spent = time.monotonic() - job.started
@@ -86,11 +99,18 @@ def dial(job: Job[DialSettings]) -> Outcome:
     else:
         shapes = []
         plan = choose_for_amount(budget, text_bytes)
+    choice, reasons, _ = plan
+    why = "the teacher's"
+    if teacher is None:
+        choice["tokenizer"] = {"vocabulary_size": vocabulary}
+        why = f"{text_bytes / 1e6:,.1f} MB of text to learn from"
+    reasons.insert(0, f"vocabulary {vocabulary:,}: {why}")
+    return _outcome(job, plan, shapes)
+
+
+def _outcome(job: Job[DialSettings], plan: Plan, shapes: list[Shape]) -> Outcome:
+    """Write the choice and say why."""
     choice, reasons, expected = plan
-    choice["tokenizer"] = {"vocabulary_size": vocabulary}
-    reasons.insert(
-        0, f"vocabulary {vocabulary:,}: {text_bytes / 1e6:,.1f} MB of text to learn from"
-    )
     write_json(
         job.folder / FILE,
         {
@@ -107,6 +127,41 @@ def dial(job: Job[DialSettings]) -> Outcome:
 
 Plan = tuple[dict[str, dict[str, Any]], list[str], dict[str, float]]
 """Choice by stage, reasons, expectations."""
+
+
+def plan_for_base(
+    job: Job[DialSettings], budget: Budget, text_bytes: int, has_examples: bool
+) -> Plan:
+    """The choice where training goes on from the input ``base``: its speed is timed, if need be.
+
+    Raises
+    ------
+    InputError
+        If its shape or its tokenizer cannot be read.
+    UsageError
+        If the time that is left is too short to train anything.
+    """
+    base = job.input("base")
+    config = load_config(base.path)
+    Tokenizer.load(base.path).end_of_text  # noqa: B018 - refused now rather than by 'shards'
+    length = min(SEQUENCE_LENGTH, config.max_position_embeddings)
+    text_tokens = text_bytes / BYTES_PER_TOKEN
+    if budget.unit != "seconds":
+        return choose_for_base(config, length, budget, text_tokens, 0.0, 0.0)
+    use_all_cores()
+    device = pick_device("auto")
+    with job.progress.task("timing this machine", 1, "shapes"):
+        batches = RandomBatches(config.vocab_size, length, LEAST_ROWS, LEAST_ROWS)
+        optimizer = OptimizerSettings("muon", 1e-3, 1e-3, 0.1)
+        precision = pick_precision("auto", device)
+        seconds = seconds_per_step(
+            config, batches, optimizer, device, precision, SECONDS_PER_TIMING
+        )
+    speed = batches.tokens_per_step / seconds
+    left = training_seconds(budget.amount, time.monotonic() - job.started, text_bytes)
+    finetune = FINETUNE_SHARE * left if has_examples else 0.0
+    pretrain = Budget(left - finetune, "seconds")
+    return choose_for_base(config, length, pretrain, text_tokens, speed, finetune)
 
 
 def choose_vocabulary(budget: Budget, text_bytes: int) -> int:

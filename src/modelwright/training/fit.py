@@ -16,6 +16,7 @@ from modelwright.training.callbacks.averaging import Averaging
 from modelwright.training.callbacks.checkpointing import Checkpointing
 from modelwright.training.callbacks.early_stopping import EarlyStopping
 from modelwright.training.callbacks.measuring import Measure, Measuring
+from modelwright.training.callbacks.pruning import Pruning
 from modelwright.training.checkpoint import CheckpointWriter, TrainState, load_checkpoint
 from modelwright.training.compiling import compile_blocks, should_compile
 from modelwright.training.interrupts import stop_requests
@@ -96,6 +97,8 @@ def fit(
     ------
     UsageError
         If the model is to be compiled and there is no compiler.
+    PrunedError
+        If the job's caller gives the training up.
     """
     use_all_cores()
     world = this_world()
@@ -159,7 +162,12 @@ def fit(
                 settings.max_gradient_norm,
                 [
                     *([Averaging(average, state.horizon.progress)] if average else []),
-                    Measuring(measured, measure_count, state.horizon.progress, [watch.on_measures]),
+                    Measuring(
+                        measured,
+                        measure_count,
+                        state.horizon.progress,
+                        [watch.on_measures, Pruning(job.should_prune, save, writer.finish, world)],
+                    ),
                     Checkpointing(
                         settings.checkpoint_seconds, save, writer.finish, stop, state, world
                     ),

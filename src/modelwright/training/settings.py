@@ -106,7 +106,7 @@ class LoopSettings(Settings):
 
 
 class PretrainSettings(LoopSettings):
-    """How to pretrain a model from random weights."""
+    """How to pretrain a model; a base has its own shape."""
 
     family: Literal["qwen3", "llama", "gpt2"] = Field(
         "qwen3", description="whose shape the model has, and under whose names it is stored"
