@@ -27,6 +27,7 @@ from modelwright.training.parallel.forward import Forward, forward_alone
 from modelwright.training.parallel.shares import SharedBatches
 from modelwright.training.parallel.world import World, this_world
 from modelwright.training.prefetching import PrefetchedBatches
+from modelwright.training.rates import WEIGHT_DECAY
 from modelwright.training.samples import Samples
 from modelwright.training.schedule import schedule
 from modelwright.training.settings import LoopSettings
@@ -107,7 +108,7 @@ def fit(
     model.to(device)
     model.recompute_activations = settings.recompute_activations
     budget = Budget.parse(chosen(settings, "budget", settings.budget))
-    compiles = should_compile(settings.compile, device, budget, batches)
+    compiles = should_compile(settings.compile, device, budget, batches.has_one_shape)
     if compiles:
         compile_blocks(model, device)
     forward = _forward(model, objective, world, settings.shard)
@@ -219,4 +220,5 @@ def _optimizer_settings(settings: LoopSettings) -> OptimizerSettings:
     matrix_rate = rate  # with AdamW everything has one rate
     if settings.optimizer == "muon":
         matrix_rate = chosen(settings, "matrix_learning_rate", settings.matrix_learning_rate)
-    return OptimizerSettings(settings.optimizer, rate, matrix_rate, settings.weight_decay)
+    decay = WEIGHT_DECAY if settings.weight_decay is None else settings.weight_decay
+    return OptimizerSettings(settings.optimizer, rate, matrix_rate, decay)

@@ -45,7 +45,9 @@ class LoopSettings(Settings):
         None, gt=0, description="peak rate of Muon, for the matrices in the blocks"
     )
     optimizer: OptimizerName = Field("muon", description="optimizer of the matrices")
-    weight_decay: float = Field(0.1, ge=0, description="decoupled weight decay")
+    weight_decay: float | None = Field(
+        None, ge=0, description="decoupled weight decay; without the dial 0.1"
+    )
     schedule: ScheduleName = Field(
         "wsd",
         description="course of the rate after warm-up: stable then falling (wsd), half a cosine, "
