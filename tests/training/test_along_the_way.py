@@ -94,3 +94,10 @@ def test_compiling_without_a_compiler_is_refused(
     done = modelwright(*inputs, "--out", str(tmp_path / "model"), *flags, cwd=tmp_path)
     assert done.returncode == 2
     assert "no-such-compiler" in done.stderr
+
+
+def test_float8_without_such_a_gpu_is_refused(inputs: list[str], tmp_path: Path) -> None:
+    flags = ["--budget", "2 steps", "--precision", "float8", "--device", "cpu"]
+    done = modelwright(*inputs, "--out", str(tmp_path / "model"), *flags, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "use --precision auto" in done.stderr
