@@ -15,7 +15,8 @@ kernel compiled before. Micro-batches are as large as a table says, and halved u
 
 Novels: bits per byte of held-out books after so many minutes (equal_time.py).
 
-A peer that cannot be imported is left out, and that is said. --quick is for trying the program out.
+A peer that cannot be imported is left out, and that is said. --quick is to try the program out:
+tiny models, a few chapters.
 """
 
 from __future__ import annotations
@@ -172,7 +173,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--python", type=Path, help="the peers' Python; else one is made")
     parser.add_argument("--shared", type=Path, default=equal_time.SHARED, help="has the novels")
-    parser.add_argument("--quick", action="store_true", help="tiny models, one short block each")
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny models and little text, one short block"
+    )
     parser.add_argument("--json", type=Path, help="where to write all figures")
     return parser.parse_args()
 
@@ -299,7 +302,9 @@ def novels(
     with tempfile.TemporaryDirectory() as name:
         data = Path(name) / "data"
         write_split(arguments.shared, data)
-        test = data / ("tuning.jsonl" if arguments.quick else "test.jsonl")
+        test = data / "test.jsonl"
+        if arguments.quick:  # a few chapters, learnt and scored: reading all takes a minute
+            test = (data / "tuning.jsonl").replace(data / "train" / "novels.jsonl")
         for minutes in arguments.minutes:
             setting = equal_time.Setting(minutes, arguments.device, peers, data / "train", test)
             for system in systems:
@@ -311,7 +316,7 @@ def novels(
                 results.append((minutes, result))
                 print(
                     f"| {minutes:g} | {system} | {result.details['parameters'] / 1e6:.1f}M "
-                    f"| {result.details['tokens'] / 1e6:.1f}M | {result.seconds:.1f} "
+                    f"| {result.details['tokens']:,} | {result.seconds:.1f} "
                     f"| {result.bits_per_byte:.4f} |",
                     flush=True,
                 )
