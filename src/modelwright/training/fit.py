@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from modelwright.core.job import Job
 from modelwright.core.settings import chosen
 from modelwright.models.device import pick_device, pick_precision, use_all_cores
+from modelwright.models.quantization.float8 import use_float8
 from modelwright.models.transformer import CausalLM
 from modelwright.training.averaging import AveragingSettings, WeightAverage
 from modelwright.training.batches import Batches
@@ -97,7 +98,8 @@ def fit(
     Raises
     ------
     UsageError
-        If the model is to be compiled and there is no compiler.
+        If the model is to be compiled and there is no compiler, or the device has no float8 and
+        that is asked for.
     PrunedError
         If the job's caller gives the training up.
     """
@@ -106,6 +108,9 @@ def fit(
     device = pick_device(settings.device)
     precision = pick_precision(settings.precision, device)
     model.to(device)
+    is_float8 = settings.precision == "float8"
+    if is_float8:
+        use_float8(model.model.layers)
     model.recompute_activations = settings.recompute_activations
     budget = Budget.parse(chosen(settings, "budget", settings.budget))
     compiles = should_compile(settings.compile, device, budget, batches.has_one_shape)
@@ -195,7 +200,10 @@ def fit(
         state.horizon.seconds,
         writer.stalled,
         measures,
-        {"precision": str(precision).removeprefix("torch."), "compile": compiles},
+        {
+            "precision": "float8" if is_float8 else str(precision).removeprefix("torch."),
+            "compile": compiles,
+        },
     )
 
 

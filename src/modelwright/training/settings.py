@@ -71,8 +71,10 @@ class LoopSettings(Settings):
     max_gradient_norm: float = Field(1.0, gt=0, description="gradients are clipped to this")
     batch_rows: int | None = Field(None, ge=1, description="sequences in an optimizer step")
     micro_batch_rows: int = Field(32, ge=1, description="sequences that go through at once")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="type of matrix products; auto: bfloat16 where the machine has it"
+    precision: Literal["auto", "float32", "bfloat16", "float8"] = Field(
+        "auto",
+        description="type of matrix products; auto: bfloat16 where the machine has it; float8: in "
+        "the blocks, on GPUs that have it, and bfloat16 elsewhere",
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
     compile: bool | None = Field(
