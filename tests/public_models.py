@@ -41,14 +41,15 @@ QWEN3_TEMPLATE = """\
 def write_public_model(name: str, folder: Path, texts: Sequence[str], seed: int = 0) -> Path:
     """A model with random weights and a tokenizer that was trained on the texts."""
     folder.mkdir(parents=True)
-    tokenizer = _write_tokenizer(name, folder, texts)
+    tokenizer = write_public_tokenizer(name, folder, texts)
     config, model_type = _config(name, tokenizer)
     torch.manual_seed(seed)
     model_type(config).save_pretrained(folder)
     return folder
 
 
-def _write_tokenizer(name: str, folder: Path, texts: Sequence[str]) -> HuggingFaceTokenizer:
+def write_public_tokenizer(name: str, folder: Path, texts: Sequence[str]) -> HuggingFaceTokenizer:
+    """Its tokenizer's files."""
     tokenizer = HuggingFaceTokenizer(models.BPE())
     tokenizer.pre_tokenizer = _pre_tokenizer(name)
     tokenizer.decoder = decoders.ByteLevel()
