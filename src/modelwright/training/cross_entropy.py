@@ -8,6 +8,8 @@ al. 2024, arXiv:2410.10989, describe the idea).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -60,16 +62,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
         hidden_gradient = torch.empty_like(rows)
         head_gradient = torch.zeros_like(head, dtype=torch.float32)
         total = torch.zeros((), device=hidden.device)
+        loss_and_slopes = fused_kernel() if hidden.is_cuda else in_passes
         for part in _chunks(rows, table):
-            logs = torch.log_softmax(rows[part] @ table.t(), -1, dtype=torch.float32)
-            picked = logs.gather(1, targets[part, None])
-            total -= (picked.squeeze(1) * weights[part]).sum()
-            # d loss / d logits = weight · (softmax - one-hot)
-            slopes = logs.exp_()
-            slopes.scatter_add_(1, targets[part, None], -torch.ones_like(picked))
-            narrow = slopes.mul_(weights[part, None]).to(dtype)
-            torch.mm(narrow, table, out=hidden_gradient[part])
-            head_gradient += narrow.t() @ rows[part]
+            loss, slopes = loss_and_slopes(rows[part] @ table.t(), targets[part], weights[part])
+            total += loss
+            torch.mm(slopes, table, out=hidden_gradient[part])
+            head_gradient += slopes.t() @ rows[part]
         ctx.save_for_backward(hidden_gradient, head_gradient)
         ctx.types = hidden.dtype, head.dtype
         return total
@@ -85,6 +83,36 @@ class _LinearCrossEntropy(torch.autograd.Function):
             None,
             None,
         )
+
+
+def in_passes(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted loss of a chunk, and its derivative by the logits: weight · (softmax - one-hot).
+
+    Made of PyTorch's own kernels for CPUs, which keep the chunk in the cache.
+    """
+    logs = torch.log_softmax(logits, -1, dtype=torch.float32)
+    picked = logs.gather(1, targets[:, None])
+    total = -(picked.squeeze(1) * weights).sum()
+    slopes = logs.exp_()
+    slopes.scatter_add_(1, targets[:, None], -torch.ones_like(picked))
+    return total, slopes.mul_(weights[:, None]).to(logits.dtype)
+
+
+def fused(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The same in a form that compiles to few passes over the logits: a GPU has no such cache."""
+    wide = logits.float()
+    log_sums = wide.logsumexp(-1, keepdim=True)
+    picked = wide.gather(1, targets[:, None])
+    total = ((log_sums - picked).squeeze(1) * weights).sum()
+    is_target = torch.arange(wide.shape[1], device=wide.device) == targets[:, None]
+    slopes = ((wide - log_sums).exp() - is_target.float()) * weights[:, None]
+    return total, slopes.to(logits.dtype)
+
+
+@cache
+def fused_kernel() -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """:func:`fused`, compiled when it first runs."""
+    return torch.compile(fused)
 
 
 def _forward(rows: Tensor, table: Tensor, targets: Tensor, weights: Tensor) -> Tensor:

@@ -32,7 +32,9 @@ SIZES = (
 SEQUENCE_LENGTH = 256
 """Tokens in a training window, and so the context of the model."""
 
-TIMED_ROWS = 8
+TIMED_ROWS = {"cpu": 8, "cuda": 128, "mps": 32}
+"""Windows in a step that is timed; fewer would leave a GPU idle between its kernels."""
+
 SECONDS_PER_TIMING = 1.2
 OPTIMIZER = OptimizerSettings("muon", 1e-3, 1e-3, 0.1)
 """What is timed; the rates do not matter."""
@@ -88,12 +90,13 @@ def shape_config(width: int, layers: int, vocabulary: int) -> TransformerConfig:
 def time_shapes(vocabulary: int, progress: Progress) -> list[Shape]:
     """Time a few shapes; the others' speed lies between (FLOP/s against FLOPs, both in log)."""
     shapes = shapes_for(vocabulary)
-    probes = (1, 4, 7) if pick_device("auto").type == "cpu" else (5, 9, 12)
+    device = pick_device("auto").type
+    probes = (1, 4, 7) if device == "cpu" else (5, 9, 12)
     measured = list[tuple[float, float]]()
     with progress.task("timing this machine", len(probes), "shapes") as task:
         for done, index in enumerate(probes):
             flops, config = shapes[index].flops_per_token, shape_config(*SIZES[index], vocabulary)
-            speed = tokens_per_second(config, SEQUENCE_LENGTH, TIMED_ROWS)
+            speed = tokens_per_second(config, SEQUENCE_LENGTH, TIMED_ROWS[device])
             measured.append((math.log(flops), math.log(flops * speed)))
             task.update(done + 1)
     return [
