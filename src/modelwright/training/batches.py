@@ -61,11 +61,14 @@ class Batches(Protocol):
         Tokens that go through the model in a step, about.
     has_one_shape : bool
         Whether all micro-batches have the same shape.
+    longest_row : int
+        Most tokens in a row of a micro-batch.
     """
 
     steps_per_epoch: int
     tokens_per_step: int
     has_one_shape: bool
+    longest_row: int
 
     def at(self, step: int) -> list[Batch]:
         """The micro-batches of that optimizer step (from 0)."""
@@ -107,6 +110,7 @@ class WindowBatches:
         self.steps_per_epoch = max(1, self.windows // rows)
         self.tokens_per_step = rows * length
         self.has_one_shape = rows % self.micro_rows == 0
+        self.longest_row = length
 
     def at(self, step: int) -> list[Batch]:
         """The micro-batches of that optimizer step."""
@@ -191,6 +195,7 @@ class ExampleBatches:
         self.rows = min(rows, len(examples))
         self.micro_rows = min(micro_rows, self.rows)
         self.steps_per_epoch = len(examples) // self.rows
+        self.longest_row = max(len(example.ids) for example in examples) - 1
         mean_length = sum(len(example.ids) for example in examples) / len(examples)
         self.tokens_per_step = max(1, round(self.rows * mean_length))
         self._epoch_order = lru_cache(maxsize=2)(self._order)

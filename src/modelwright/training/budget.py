@@ -93,7 +93,12 @@ class Horizon:
     progress : float
         Fraction done, 0 … 1.
     seconds : float
-        Training time used so far, over all resumed parts.
+        Training time used so far, over all resumed parts, measurements and saving between steps
+        included.
+    seconds_per_step : float
+        Of the latest steps, on which the fraction is based where the limit is time.
+    first_seconds : float
+        Of the first step.
     """
 
     total_steps: int | None
@@ -101,6 +106,7 @@ class Horizon:
     progress: float = 0.0
     seconds: float = 0.0
     seconds_per_step: float = 0.0
+    first_seconds: float = 0.0
 
     @classmethod
     def of(
@@ -117,6 +123,13 @@ class Horizon:
         }[budget.unit]
         return cls(max(1, round(budget.amount * per_unit)), None)
 
+    def least_seconds(self, seconds_per_step: float) -> float:
+        """How long the whole run takes if no step is faster than that."""
+        if self.total_steps is not None:
+            return self.total_steps * seconds_per_step
+        assert self.seconds_limit is not None  # one of the two limits is always set
+        return self.seconds_limit
+
     @property
     def is_over(self) -> bool:
         """Whether no further step should be taken."""
@@ -125,7 +138,9 @@ class Horizon:
     def seconds_left(self, step: int) -> float:
         """Estimate of the training time that is left after ``step`` steps."""
         if self.total_steps is not None:
-            return (self.total_steps - step) * self.seconds_per_step
+            # The mean of all: the latest steps alone would make much of a pause between them.
+            mean = (self.seconds - self.first_seconds) / (step - 1) if step > 1 else self.seconds
+            return (self.total_steps - step) * mean
         assert self.seconds_limit is not None  # one of the two limits is always set
         return max(0.0, self.seconds_limit - self.seconds)
 
@@ -142,6 +157,8 @@ class Horizon:
     def advance(self, step: int, seconds: float) -> None:
         """Record that a step was done and how long it took, all overheads included."""
         self.seconds += seconds
+        if step == 0:
+            self.first_seconds = seconds
         # The first step is slow (allocations, compilation) and tells little of the rest.
         if self.seconds_per_step == 0.0 or step < 3:
             self.seconds_per_step = seconds

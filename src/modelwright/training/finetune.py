@@ -80,6 +80,7 @@ def finetune(job: Job[FinetuneSettings]) -> Outcome:
         metrics={
             "training_seconds": round(fitted.seconds, 1),
             "saving_seconds": round(fitted.saving_seconds, 2),
+            **fitted.memory,
             "epochs": round(fitted.steps / batches.steps_per_epoch, 2),
             **fitted.measures,
         },

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 
+import torch
+
 from modelwright.core.job import Job
 from modelwright.core.settings import chosen
 from modelwright.models.device import pick_device, pick_precision, use_all_cores
@@ -20,8 +22,20 @@ from modelwright.training.callbacks.measuring import Measure, Measuring
 from modelwright.training.callbacks.pruning import Pruning
 from modelwright.training.checkpoint import CheckpointWriter, TrainState, load_checkpoint
 from modelwright.training.compiling import compile_blocks, should_compile
+from modelwright.training.heap import kept_heap
 from modelwright.training.interrupts import stop_requests
 from modelwright.training.loop import Loop
+from modelwright.training.memory import (
+    EXPECTED,
+    PEAK,
+    Copies,
+    Forecast,
+    check_fits,
+    compared,
+    forecast,
+    shape_of,
+    watch_peak,
+)
 from modelwright.training.objectives.objective import Objective
 from modelwright.training.optimizers import Optimizers, OptimizerSettings
 from modelwright.training.parallel.forward import Forward, forward_alone
@@ -50,6 +64,8 @@ class Fitted:
         Time that training had to wait for checkpoints, in this part of the run.
     measures : dict
         Held-out measurements at the end.
+    memory : dict
+        Bytes: ``expected_memory_bytes`` and ``peak_memory_bytes``, as far as they are known.
     settings : dict
         What was chosen here: the precision, and whether the model was compiled.
     """
@@ -60,6 +76,7 @@ class Fitted:
     seconds: float
     saving_seconds: float
     measures: dict[str, float]
+    memory: dict[str, int]
     settings: dict[str, str | bool]
 
 
@@ -100,6 +117,8 @@ def fit(
     UsageError
         If the model is to be compiled and there is no compiler, or the device has no float8 and
         that is asked for.
+    TrainingError
+        If it would take more memory than there is, or step after step was bad.
     PrunedError
         If the job's caller gives the training up.
     """
@@ -114,6 +133,17 @@ def fit(
     model.recompute_activations = settings.recompute_activations
     budget = Budget.parse(chosen(settings, "budget", settings.budget))
     compiles = should_compile(settings.compile, device, budget, batches.has_one_shape)
+    peak = peak_flops(device, precision) * world.size
+    expected = None
+    if world.size == 1:
+        seconds = Horizon.of(
+            budget, batches.tokens_per_step, batches.steps_per_epoch, flops_per_token
+        ).least_seconds(batches.tokens_per_step * flops_per_token / peak)
+        is_saved = seconds >= settings.checkpoint_seconds
+        expected = _forecast(settings, model, objective, batches, precision, compiles, is_saved)
+        job.progress.note(f"  {expected}")
+        check_fits(expected, device)
+    watched_peak = watch_peak(device)
     if compiles:
         compile_blocks(model, device)
     forward = _forward(model, objective, world, settings.shard)
@@ -135,8 +165,8 @@ def fit(
         state = TrainState(step=0, tokens=0, horizon=horizon)
     ready = PrefetchedBatches(SharedBatches(batches, world), device)
     writer = CheckpointWriter(checkpoints, model, optimizers, extras, world.is_leader)
-    peak = peak_flops(device, precision) * world.size
     with (
+        kept_heap() if device.type == "cpu" else nullcontext(),
         closing(ready),
         closing(writer),
         watched(job, settings, state, flops_per_token, peak, samples)
@@ -193,6 +223,9 @@ def fit(
             measures = best.best
             job.progress.note(f"  of {state.step:,} steps, the weights after step {best.step:,}")
         watch.on_samples(state)
+        memory = _memory(expected, watched_peak())
+        if len(memory) == 2:
+            job.progress.note("  " + compared(memory[PEAK], memory[EXPECTED]))
     return Fitted(
         state.step,
         state.skipped_steps,
@@ -200,11 +233,36 @@ def fit(
         state.horizon.seconds,
         writer.stalled,
         measures,
+        memory,
         {
             "precision": "float8" if is_float8 else str(precision).removeprefix("torch."),
             "compile": compiles,
         },
     )
+
+
+def _forecast(
+    settings: LoopSettings,
+    model: CausalLM,
+    objective: Objective,
+    batches: Batches,
+    precision: torch.dtype,
+    compiles: bool,
+    is_saved: bool,
+) -> Forecast:
+    return forecast(
+        model,
+        objective,
+        _optimizer_settings(settings),
+        shape_of(batches.at(0), batches.longest_row, precision, settings.recompute_activations),
+        Copies((settings.averaging is not None) + (settings.early_stopping is not None), is_saved),
+        compiles,
+    )
+
+
+def _memory(expected: Forecast | None, peak: int | None) -> dict[str, int]:
+    known = {EXPECTED: None if expected is None else expected.total, PEAK: peak}
+    return {name: size for name, size in known.items() if size is not None}
 
 
 def _forward(model: CausalLM, objective: Objective, world: World, shards: bool) -> Forward:

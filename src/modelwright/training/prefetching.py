@@ -27,7 +27,7 @@ class PrefetchedBatches:
         self.source, self.is_pinned = source, device.type == "cuda"
         self.steps_per_epoch = source.steps_per_epoch
         self.tokens_per_step = source.tokens_per_step
-        self.has_one_shape = source.has_one_shape
+        self.has_one_shape, self.longest_row = source.has_one_shape, source.longest_row
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
         self._next: tuple[int, Future[list[Batch]]] | None = None
 

@@ -130,6 +130,7 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
         metrics={
             "training_seconds": round(fitted.seconds, 1),
             "saving_seconds": round(fitted.saving_seconds, 2),
+            **fitted.memory,
             **fitted.measures,
         },
         settings={"sequence_length": length, **_shape(config), **fitted.settings},

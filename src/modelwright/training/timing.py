@@ -27,7 +27,7 @@ class RandomBatches:
         self.vocabulary_size, self.length = vocabulary_size, length
         self.rows, self.micro_rows = rows, micro_rows
         self.steps_per_epoch, self.tokens_per_step = 1, rows * length
-        self.has_one_shape = True
+        self.has_one_shape, self.longest_row = True, length
 
     def at(self, step: int) -> list[Batch]:
         """Micro-batches of random tokens; the same for the same step."""

@@ -25,7 +25,7 @@ class SharedBatches:
     def __init__(self, source: Batches, world: World):
         self.source, self.world = source, world
         self.steps_per_epoch, self.tokens_per_step = source.steps_per_epoch, source.tokens_per_step
-        self.has_one_shape = source.has_one_shape
+        self.has_one_shape, self.longest_row = source.has_one_shape, source.longest_row
 
     def at(self, step: int) -> list[Batch]:
         """The micro-batches of this process in that step."""

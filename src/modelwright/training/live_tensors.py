@@ -1,0 +1,187 @@
+"""Bytes of the tensors that live during an optimizer step, found without computing or allocating.
+
+The step is run on fake tensors, which have shapes and no numbers (Liang et al., torch's
+``FakeTensorMode``), and what each operation makes is counted until it is dropped. So whatever the
+model, the objective, the optimizer or autocast does is in it, and need not be described twice.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from modelwright.models.config import TransformerConfig
+from modelwright.models.transformer import CausalLM
+from modelwright.training.batches import Batch
+from modelwright.training.heap import Event
+from modelwright.training.objectives.objective import Objective
+from modelwright.training.optimizers import Optimizers, OptimizerSettings
+
+
+@dataclass(frozen=True)
+class StepShape:
+    """What an optimizer step works on, as far as its memory goes.
+
+    Attributes
+    ----------
+    rows, length : int
+        Of its largest micro-batch.
+    micro_batches : int
+        How many there are; from two on gradients wait for the next one.
+    has_documents : bool
+        Whether tokens look only at their own document.
+    precision : torch.dtype
+        Of the matrix products.
+    recompute_activations : bool
+        Whether activations are computed again in the backward pass.
+    """
+
+    rows: int
+    length: int
+    micro_batches: int
+    has_documents: bool
+    precision: torch.dtype
+    recompute_activations: bool
+
+
+@dataclass(frozen=True)
+class StepBytes:
+    """Bytes of live tensors.
+
+    Attributes
+    ----------
+    weights, optimizer : int
+        Live between steps: parameters with the model's tables, and the optimizer's state.
+    gradients : int
+        Of all parameters.
+    peak : int
+        The most that lives at once in a step, all of the above included.
+    before, during : tuple of Event
+        What was made and dropped until the optimizer's state was there, and then in a step.
+    """
+
+    weights: int
+    optimizer: int
+    gradients: int
+    peak: int
+    before: tuple[Event, ...] = field(repr=False)
+    during: tuple[Event, ...] = field(repr=False)
+
+
+def step_bytes(
+    config: TransformerConfig,
+    objective: Objective,
+    optimizer: OptimizerSettings,
+    shape: StepShape,
+    device: torch.device,
+) -> StepBytes:
+    """Count the tensors of one optimizer step.
+
+    Parameters
+    ----------
+    config : TransformerConfig
+        The model's shape; its blocks are counted as they run without ``torch.compile``.
+    objective : Objective
+        What is minimised; weights that it holds itself, as a teacher's, are not counted.
+    optimizer : OptimizerSettings
+        Which optimizers.
+    shape : StepShape
+        Of the step.
+    device : torch.device
+        Where it runs; operations keep other tensors on a GPU than on a CPU.
+    """
+    with _faking() as live, torch.device(device):
+        model = CausalLM(config).train()
+        model.recompute_activations = shape.recompute_activations
+        weights = live.now
+        optimizers = Optimizers(model, optimizer)
+        state = _make_state(model, optimizers, live) - weights
+        live.peak, before = live.now, len(live.events)
+        for _ in range(min(2, shape.micro_batches)):
+            with torch.autocast(
+                device.type, shape.precision, enabled=shape.precision != torch.float32
+            ):
+                losses = objective(model, _batch(shape))
+            (losses.total / 2.0).backward()  # type: ignore[no-untyped-call]
+            del losses
+        gradients = sum(_size(p.grad) for p in model.parameters() if p.grad is not None)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        # A CPU reads whether the step is good before it; a GPU decides that in the step.
+        is_good = torch.ones((), dtype=torch.bool) if device.type == "cuda" else None
+        optimizers.step(1.0, is_good, is_measured=True)
+        events = tuple(live.events)
+        return StepBytes(weights, state, gradients, live.peak, events[:before], events[before:])
+
+
+def _make_state(model: CausalLM, optimizers: Optimizers, live: _LiveTensors) -> int:
+    """Take a first step, which makes the optimizers' state; returns what lives after it."""
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizers.step(1.0)
+    return live.now
+
+
+def _batch(shape: StepShape) -> Batch:
+    tokens = torch.zeros(shape.rows, shape.length, dtype=torch.int64)
+    weights = torch.ones(shape.rows, shape.length)
+    documents = torch.zeros_like(tokens) if shape.has_documents else None
+    return Batch(tokens, torch.zeros_like(tokens), weights, documents)
+
+
+def _size(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+@contextmanager
+def _faking() -> Iterator[_LiveTensors]:
+    # A teacher's weights are real; they are looked at, not copied.
+    with FakeTensorMode(allow_non_fake_inputs=True), _LiveTensors() as live:
+        yield live
+
+
+class _LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of storages from the operation that makes them until they are dropped."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now = self.peak = 0
+        self.events = list[Event]()
+        self._made = 0
+        self._known = dict[int, weakref.ref[Any]]()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if not func.is_view:  # a view of a real tensor would look like a new one
+            for leaf in tree_leaves(out):
+                if isinstance(leaf, Tensor):
+                    self._see(leaf.untyped_storage())
+        return out
+
+    def _see(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata
+        if key in self._known:
+            return
+        size = storage.nbytes()
+        self._made += 1
+        number = self._made
+
+        def dropped(_: object) -> None:
+            self.now -= size
+            self.events.append((-number, size))
+            del self._known[key]
+
+        self._known[key] = weakref.ref(storage, dropped)
+        self.now += size
+        self.events.append((number, size))
+        self.peak = max(self.peak, self.now)

@@ -1,0 +1,200 @@
+"""Memory: what is expected before a training, and what is measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from modelwright.core.errors import TrainingError
+from modelwright.core.machine import PeakMemory, available_memory_bytes, memory_in_use_bytes
+from modelwright.core.machine import _left_in_group as left_in_group
+from modelwright.models.config import TransformerConfig
+from modelwright.models.transformer import CausalLM
+from modelwright.training import memory
+from modelwright.training.heap import SLACK, heap_bytes, kept_heap
+from modelwright.training.live_tensors import StepBytes, StepShape, step_bytes
+from modelwright.training.memory import Copies, Forecast, check_fits, compared, forecast
+from modelwright.training.objectives.distillation import distillation
+from modelwright.training.objectives.next_token import next_token
+from modelwright.training.optimizers import OptimizerSettings
+
+CPU = torch.device("cpu")
+ADAMW = OptimizerSettings("adamw", 1e-3, 1e-3, 0.1)
+MUON = OptimizerSettings("muon", 1e-3, 1e-3, 0.1)
+
+
+def shape(**changes: object) -> StepShape:
+    usual = {
+        "rows": 4,
+        "length": 64,
+        "micro_batches": 1,
+        "has_documents": False,
+        "precision": torch.float32,
+        "recompute_activations": False,
+    }
+    return StepShape(**{**usual, **changes})  # type: ignore[arg-type]
+
+
+def parameter_bytes(config: TransformerConfig) -> int:
+    return 4 * config.parameter_count()
+
+
+def test_weights_gradients_and_state_are_those_of_the_optimizer(
+    tiny_config: TransformerConfig,
+) -> None:
+    step = step_bytes(tiny_config, next_token, ADAMW, shape(), CPU)
+    weights = parameter_bytes(tiny_config)
+    assert step.gradients == weights
+    assert step.weights - weights == 2 * 4 * 64 * 16  # the rotary tables
+    assert step.optimizer == pytest.approx(2 * weights, rel=0.001)  # and counts of steps
+    muon = step_bytes(tiny_config, next_token, MUON, shape(), CPU)
+    assert muon.optimizer < step.optimizer
+
+
+def test_a_large_model_is_counted_without_being_made() -> None:
+    config = TransformerConfig(
+        vocab_size=50_000,
+        hidden_size=16_384,
+        intermediate_size=65_536,
+        num_hidden_layers=2,
+        num_attention_heads=128,
+        num_key_value_heads=128,
+        head_dim=128,
+    )
+    before = memory_in_use_bytes()
+    step = step_bytes(config, next_token, ADAMW, shape(), CPU)
+    assert step.peak > 16 * config.parameter_count() > 1e11
+    assert memory_in_use_bytes() - before < 1 << 30
+
+
+def activations(config: TransformerConfig, **changes: object) -> int:
+    step = step_bytes(config, next_token, MUON, shape(**changes), CPU)
+    return step.peak - step.weights - step.optimizer
+
+
+def test_what_takes_less_is_expected_to_take_less(tiny_config: TransformerConfig) -> None:
+    usual = activations(tiny_config, rows=32)
+    assert activations(tiny_config, rows=32, recompute_activations=True) < 0.8 * usual
+    assert activations(tiny_config, rows=32, precision=torch.bfloat16) < usual
+    assert activations(tiny_config, rows=16) < 0.6 * usual
+    assert activations(tiny_config, rows=32, has_documents=True) > usual
+    assert activations(tiny_config, rows=32, micro_batches=2) > usual  # beside the gradients
+
+
+def test_live_bytes_are_those_of_a_real_step(tiny_config: TransformerConfig) -> None:
+    """Counted on real tensors, the same step gives the same figures."""
+    from contextlib import contextmanager
+
+    from modelwright.training import live_tensors
+
+    wanted = step_bytes(tiny_config, next_token, MUON, shape(), CPU)
+
+    @contextmanager
+    def real():  # type: ignore[no-untyped-def]
+        with live_tensors._LiveTensors() as live:
+            yield live
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(live_tensors, "_faking", real)
+        found = step_bytes(tiny_config, next_token, MUON, shape(), CPU)
+    assert (found.weights, found.optimizer, found.gradients) == (
+        wanted.weights,
+        wanted.optimizer,
+        wanted.gradients,
+    )
+    assert found.peak == pytest.approx(wanted.peak, rel=0.02)
+
+
+def test_a_teacher_counts_by_what_it_computes_alone(
+    tiny_config: TransformerConfig, tiny_model: CausalLM
+) -> None:
+    alone = step_bytes(tiny_config, next_token, MUON, shape(), CPU)
+    taught = step_bytes(tiny_config, distillation(tiny_model, 1.0, 0.5), MUON, shape(), CPU)
+    assert taught.weights == alone.weights
+    assert taught.peak > alone.peak
+    assert all(p.is_leaf and not p.requires_grad for p in tiny_model.parameters())
+
+
+def test_a_heap_uses_holes_again() -> None:
+    size = 1 << 20
+    one = [(1, size), (-1, size)]
+    assert heap_bytes(one) == size + SLACK
+    assert heap_bytes([*one, (2, size), (-2, size)]) == size + SLACK
+    apart = [(1, size), (2, size), (-1, size), (3, 2 * size)]
+    assert heap_bytes(apart) == 4 * size + 3 * SLACK  # the hole is too small
+    joined = [(1, size), (2, size), (3, size), (-1, size), (-2, size), (4, 2 * size)]
+    assert heap_bytes(joined) == 3 * (size + SLACK)  # two holes side by side are one
+
+
+def test_keeping_the_heap_ends() -> None:
+    with kept_heap():
+        torch.ones(1 << 20)
+    torch.ones(1 << 20)
+
+
+def expected() -> Forecast:
+    return Forecast(300 << 20, 50 << 20, 50 << 20, 100 << 20, 0, 1 << 30)
+
+
+def test_the_forecast_in_words() -> None:
+    assert str(expected()) == (
+        "about 1.49 GiB of memory (program 300 MiB, weights 50 MiB, gradients 50 MiB, "
+        "optimizer 100 MiB, activations 1.00 GiB)"
+    )
+    assert compared(104 << 20, 100 << 20) == "peak 104 MiB, 4% more than expected"
+    assert compared(95 << 20, 100 << 20) == "peak 95 MiB, 5% less than expected"
+
+
+def test_copies() -> None:
+    assert Copies(0, is_saved=False).bytes(10, 20) == 0
+    assert Copies(2, is_saved=False).bytes(10, 20) == 20
+    assert Copies(1, is_saved=True).bytes(10, 20) == 10 + 10 + 20 + 10
+
+
+def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = expected().needed
+    monkeypatch.setattr(memory, "available_memory_bytes", lambda: needed)
+    check_fits(expected(), CPU)
+    monkeypatch.setattr(memory, "available_memory_bytes", lambda: needed - 1)
+    with pytest.raises(TrainingError, match="--micro-batch-rows"):
+        check_fits(expected(), CPU)
+
+
+def test_a_forecast_begins_with_the_process(tiny_model: CausalLM) -> None:
+    found = forecast(tiny_model, next_token, MUON, shape(), Copies(0, False), compiled=False)
+    assert found.weights + found.program == pytest.approx(memory_in_use_bytes(), rel=0.05)
+    assert found.total > memory_in_use_bytes()
+    state = torch.random.get_rng_state()
+    forecast(tiny_model, next_token, MUON, shape(), Copies(0, False), compiled=False)
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_a_peak_is_seen_after_it_is_over() -> None:
+    block = bytearray(b"x") * (64 << 20)
+    del block
+    peak = PeakMemory()
+    before = memory_in_use_bytes()
+    block = bytearray(b"x") * (128 << 20)
+    del block
+    found = peak.read()
+    if found is not None:
+        assert found - before == pytest.approx(128 << 20, rel=0.1)
+
+
+def test_a_control_group_limits(tmp_path: Path) -> None:
+    (tmp_path / "memory.current").write_text("700\n")
+    (tmp_path / "memory.stat").write_text("anon 500\ninactive_file 150\nactive_file 50\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert left_in_group(tmp_path) is None
+    (tmp_path / "memory.max").write_text("1000\n")
+    assert left_in_group(tmp_path) == 500
+    assert left_in_group(tmp_path / "missing") is None
+    assert 0 < available_memory_bytes(tmp_path) <= 500
+
+
+def test_a_gpu_holds_tensors_alone() -> None:
+    step = StepBytes(10, 20, 10, 100, ((1, 5000),), ((2, 5000),))
+    assert memory._activations(step, torch.device("cuda")) == 60
+    assert memory._activations(step, CPU) > 60 + memory.LIBRARIES_BYTES
