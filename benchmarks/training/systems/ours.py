@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
+from contextlib import closing, nullcontext
 
 import torch
 from blocks import Blocks
@@ -15,6 +15,7 @@ from modelwright.models.transformer import CausalLM, initialise
 from modelwright.training.budget import Horizon
 from modelwright.training.checkpoint import TrainState
 from modelwright.training.compiling import compile_blocks
+from modelwright.training.heap import kept_heap
 from modelwright.training.loop import Loop
 from modelwright.training.objectives.next_token import next_token
 from modelwright.training.optimizers import Optimizers, OptimizerSettings
@@ -38,7 +39,8 @@ def main() -> None:
     blocks = Blocks(task, model.config.parameter_count())
     random = RandomBatches(task.vocabulary, task.context, task.rows, task.micro_rows)
     horizon = Horizon(total_steps=1_000_000, seconds_limit=None)
-    with closing(PrefetchedBatches(random, device)) as batches:
+    heap = kept_heap() if device.type == "cpu" else nullcontext()
+    with heap, closing(PrefetchedBatches(random, device)) as batches:
         Loop(
             model,
             Optimizers(model, OptimizerSettings(task.optimizer, 1e-3, 1e-3, weight_decay=0.1)),

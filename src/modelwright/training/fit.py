@@ -124,30 +124,27 @@ def fit(
     """
     use_all_cores()
     world = this_world()
-    device = pick_device(settings.device)
-    precision = pick_precision(settings.precision, device)
-    model.to(device)
-    is_float8 = settings.precision == "float8"
-    if is_float8:
-        use_float8(model.model.layers)
-    model.recompute_activations = settings.recompute_activations
+    device, precision = _prepare(model, settings)
+    optimizer = _optimizer_settings(settings)
     budget = Budget.parse(chosen(settings, "budget", settings.budget))
-    compiles = should_compile(settings.compile, device, budget, batches.has_one_shape)
+    horizon = Horizon.of(budget, batches.tokens_per_step, batches.steps_per_epoch, flops_per_token)
     peak = peak_flops(device, precision) * world.size
+    compiles = should_compile(settings.compile, device, budget, batches.has_one_shape)
     expected = None
     if world.size == 1:
-        seconds = Horizon.of(
-            budget, batches.tokens_per_step, batches.steps_per_epoch, flops_per_token
-        ).least_seconds(batches.tokens_per_step * flops_per_token / peak)
-        is_saved = seconds >= settings.checkpoint_seconds
-        expected = _forecast(settings, model, objective, batches, precision, compiles, is_saved)
+        least_seconds = horizon.least_seconds(batches.tokens_per_step * flops_per_token / peak)
+        copies = _copies(settings, least_seconds)
+        shape = shape_of(
+            batches.at(0), batches.longest_row, precision, settings.recompute_activations
+        )
+        expected = forecast(model, objective, optimizer, shape, copies, compiles)
         job.progress.note(f"  {expected}")
         check_fits(expected, device)
-    watched_peak = watch_peak(device)
+    read_peak = watch_peak(device)
     if compiles:
         compile_blocks(model, device)
     forward = _forward(model, objective, world, settings.shard)
-    optimizers = Optimizers(model, _optimizer_settings(settings))
+    optimizers = Optimizers(model, optimizer)
     checkpoints = job.scratch / "checkpoints"
     average = _average(settings, model)
     best = (
@@ -156,13 +153,10 @@ def fit(
     kept = {"average": average, "best": best}
     extras = {name: extra for name, extra in kept.items() if extra is not None}
     state = load_checkpoint(checkpoints, model, optimizers, extras)
-    if state is not None:
-        job.progress.note(f"  going on from step {state.step:,}")
-    else:
-        horizon = Horizon.of(
-            budget, batches.tokens_per_step, batches.steps_per_epoch, flops_per_token
-        )
+    if state is None:
         state = TrainState(step=0, tokens=0, horizon=horizon)
+    else:
+        job.progress.note(f"  going on from step {state.step:,}")
     ready = PrefetchedBatches(SharedBatches(batches, world), device)
     writer = CheckpointWriter(checkpoints, model, optimizers, extras, world.is_leader)
     with (
@@ -223,7 +217,7 @@ def fit(
             measures = best.best
             job.progress.note(f"  of {state.step:,} steps, the weights after step {best.step:,}")
         watch.on_samples(state)
-        memory = _memory(expected, watched_peak())
+        memory = _memory(expected, read_peak())
         if len(memory) == 2:
             job.progress.note("  " + compared(memory[PEAK], memory[EXPECTED]))
     return Fitted(
@@ -234,30 +228,28 @@ def fit(
         writer.stalled,
         measures,
         memory,
-        {
-            "precision": "float8" if is_float8 else str(precision).removeprefix("torch."),
-            "compile": compiles,
-        },
+        {"precision": _used(settings.precision, precision), "compile": compiles},
     )
 
 
-def _forecast(
-    settings: LoopSettings,
-    model: CausalLM,
-    objective: Objective,
-    batches: Batches,
-    precision: torch.dtype,
-    compiles: bool,
-    is_saved: bool,
-) -> Forecast:
-    return forecast(
-        model,
-        objective,
-        _optimizer_settings(settings),
-        shape_of(batches.at(0), batches.longest_row, precision, settings.recompute_activations),
-        Copies((settings.averaging is not None) + (settings.early_stopping is not None), is_saved),
-        compiles,
-    )
+def _prepare(model: CausalLM, settings: LoopSettings) -> tuple[torch.device, torch.dtype]:
+    """Bring the model where and into the form in which it is trained."""
+    device = pick_device(settings.device)
+    precision = pick_precision(settings.precision, device)
+    model.to(device)
+    if settings.precision == "float8":
+        use_float8(model.model.layers)
+    model.recompute_activations = settings.recompute_activations
+    return device, precision
+
+
+def _used(asked: str, picked: torch.dtype) -> str:
+    return asked if asked == "float8" else str(picked).removeprefix("torch.")
+
+
+def _copies(settings: LoopSettings, least_seconds: float) -> Copies:
+    of_weights = (settings.averaging is not None) + (settings.early_stopping is not None)
+    return Copies(of_weights, is_saved=least_seconds >= settings.checkpoint_seconds)
 
 
 def _memory(expected: Forecast | None, peak: int | None) -> dict[str, int]:

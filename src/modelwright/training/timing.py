@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from statistics import median
 
 import torch
@@ -13,6 +14,7 @@ from modelwright.training.batches import Batch
 from modelwright.training.budget import Horizon
 from modelwright.training.checkpoint import TrainState
 from modelwright.training.compiling import compile_blocks
+from modelwright.training.heap import kept_heap
 from modelwright.training.loop import Loop
 from modelwright.training.objectives.next_token import next_token
 from modelwright.training.optimizers import Optimizers, OptimizerSettings
@@ -66,11 +68,12 @@ def seconds_per_step(
     )
     loop.model.train()
     times = list[float]()
-    for _ in range(2 if compiles else 1):  # what is allocated and built there is not repeated
-        loop.step(time.monotonic())
-    started = time.monotonic()
-    while len(times) < 3 or (time.monotonic() - started < seconds and len(times) < 100):
-        before = time.monotonic()
-        loop.step(before)
-        times.append(time.monotonic() - before)
+    with kept_heap() if device.type == "cpu" else nullcontext():
+        for _ in range(2 if compiles else 1):  # what is allocated and built there is not repeated
+            loop.step(time.monotonic())
+        started = time.monotonic()
+        while len(times) < 3 or (time.monotonic() - started < seconds and len(times) < 100):
+            before = time.monotonic()
+            loop.step(before)
+            times.append(time.monotonic() - before)
     return median(times)
