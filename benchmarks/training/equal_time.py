@@ -52,6 +52,8 @@ FIRST = {
 
 CHANGES: dict[str, tuple[dict[str, Any], ...]] = {
     "cpu": (
+        {"precision": "bfloat16"},
+        {"compiled": True},
         {"learning_rate": 4e-3},
         {"learning_rate": 1e-3},
         {"vocabulary": 2048},
