@@ -22,15 +22,24 @@ REQUIREMENTS = (
 LITGPT = "litgpt==0.5.13"
 
 
-def peers_python() -> Path:
-    """The Python of that environment; it is made if it is not there.
+def peers_python(given: Path | None = None) -> Path:
+    """The Python that is given, else that of the environment, which is made if it is not there.
 
     Raises
     ------
     subprocess.CalledProcessError
         If a package cannot be installed.
     """
+    if given is not None:
+        return given
     python = environment("training", REQUIREMENTS)
     if subprocess.run([python, "-c", "import litgpt"], capture_output=True).returncode:
         subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", LITGPT], check=True)
     return python
+
+
+def why_not(python: Path, module: str) -> str:
+    """The last line of what that Python says if it cannot import one of our modules; or nothing."""
+    command = [str(python), "-c", f"import {module}"]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
+    return "" if done.returncode == 0 else done.stderr.strip().splitlines()[-1]

@@ -18,7 +18,8 @@ class Task:
     context, rows, micro_rows : int
         Tokens in a sequence, sequences in an optimizer step, sequences that go through at once.
     precision : str
-        Of matrix products; weights and optimizer state are float32.
+        Of matrix products; weights and optimizer state are float32. ``float8`` is asked of ours
+        only, and means the blocks' linear layers.
     compiled : bool
         Whether ``torch.compile`` is used.
     query_key_norm : bool
@@ -39,7 +40,7 @@ class Task:
     context: int
     rows: int
     micro_rows: int
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "float8"] = "float32"
     compiled: bool = False
     query_key_norm: bool = True
     optimizer: Literal["adamw", "muon"] = "adamw"

@@ -16,7 +16,8 @@ from modelwright.inference.engine import Engine
 from modelwright.models.config import TransformerConfig
 from modelwright.models.pretrained import save_model
 from modelwright.models.transformer import CausalLM, initialise
-from modelwright.tokens.tokenizer import TOKENIZER_FILES, Tokenizer
+from modelwright.tokens.files import TOKENIZER_FILES
+from modelwright.tokens.tokenizer import Tokenizer
 from modelwright.tokens.train import train_tokenizer
 
 TEXTS = [

@@ -1,6 +1,8 @@
 """Started by torchrun in the tests: train a tiny model with several processes, and save it.
 
-python -m torch.distributed.run --nproc-per-node 2 ranked_training.py OUT SHARDS OBJECTIVE STEPS
+python -m torch.distributed.run --nproc-per-node 2 ranked_training.py HOW OBJECTIVE OUT STEPS ...
+
+OUT and STEPS may come several times, for one run after the other.
 """
 
 from __future__ import annotations
@@ -8,11 +10,14 @@ from __future__ import annotations
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
+from safetensors.torch import save_file
 
 from modelwright.models.config import TransformerConfig
+from modelwright.models.sharded import whole
 from modelwright.models.transformer import CausalLM, initialise
 from modelwright.training.averaging import AveragingSettings, WeightAverage
 from modelwright.training.batches import ExampleBatches, TokenizedExample
@@ -45,7 +50,10 @@ TOTAL_STEPS = 12
 def train(
     folder: Path, shards: bool, objective_name: str, until: int
 ) -> tuple[list[StepReport], CausalLM]:
-    """Train from the checkpoint in ``folder`` (or from the start) to a step; save there."""
+    """Train from the checkpoint in ``folder`` (or from the start) to a step; save there.
+
+    The gradients of each step go into a file beside it, see :func:`gradients_file`.
+    """
     torch.set_num_threads(1)
     world = this_world()
     model = CausalLM(CONFIG)
@@ -65,6 +73,19 @@ def train(
     state = load_checkpoint(folder, model, optimizers, {"average": average})
     state = state or TrainState(0, 0, Horizon(TOTAL_STEPS, None))
     reports = list[StepReport]()
+    take_step = optimizers.step
+
+    def keep_gradients(*arguments: Any) -> Any:
+        gradients = {
+            name: whole(parameter.grad).cpu().contiguous()
+            for name, parameter in model.named_parameters()
+            if parameter.grad is not None
+        }
+        if world.is_leader:
+            save_file(gradients, gradients_file(folder, state.step + 1))
+        return take_step(*arguments)
+
+    optimizers.step = keep_gradients  # type: ignore[method-assign]
     loop = Loop(
         model,
         optimizers,
@@ -89,6 +110,11 @@ def train(
     return reports, model
 
 
+def gradients_file(folder: Path, step: int) -> Path:
+    """Where the gradients of a step are, as they came out of clipping."""
+    return folder.with_name(f"{folder.name}-gradients-{step}.safetensors")
+
+
 def batches() -> ExampleBatches:
     """Rows of unequal length and weight, in 3 micro-batches: one process gets filling."""
     generator = torch.Generator().manual_seed(0)
@@ -103,7 +129,8 @@ def batches() -> ExampleBatches:
 
 if __name__ == "__main__":
     dist.init_process_group("gloo")
-    out, how, objective, steps = sys.argv[1:]
-    train(Path(out), how == "shards", objective, int(steps))
-    dist.barrier()
+    how, objective, *runs = sys.argv[1:]
+    for out, steps in zip(runs[::2], runs[1::2], strict=True):
+        train(Path(out), how == "shards", objective, int(steps))
+        dist.barrier()
     dist.destroy_process_group()

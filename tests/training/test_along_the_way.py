@@ -6,10 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 from tiny_workspace import ENVIRONMENT, contents, finished_workspace, modelwright
 
-from modelwright.core.artifact import read_manifest
+from modelwright.core.artifact import open_artifact, read_manifest
+from modelwright.core.job import Job
+from modelwright.core.progress import SilentProgress
+from modelwright.models import device
+from modelwright.models.pretrained import load_model
+from modelwright.training.pretrain import pretrain as pretrain_stage
+from modelwright.training.settings import PretrainSettings
+
+REQUIRED = ("shards", "tokenizer")
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +103,38 @@ def test_compiling_without_a_compiler_is_refused(
     done = modelwright(*inputs, "--out", str(tmp_path / "model"), *flags, cwd=tmp_path)
     assert done.returncode == 2
     assert "no-such-compiler" in done.stderr
+
+
+def test_float8_without_such_a_gpu_is_refused(inputs: list[str], tmp_path: Path) -> None:
+    flags = ["--budget", "2 steps", "--precision", "float8", "--device", "cpu"]
+    done = modelwright(*inputs, "--out", str(tmp_path / "model"), *flags, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "use --precision auto" in done.stderr
+
+
+def test_float8_goes_through_the_stage(
+    inputs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU that has it: checkpoints, measurements, samples; all are as without it."""
+    monkeypatch.setattr(device, "_multiplies_float8", lambda of: True)
+    folders = dict(zip(inputs[1::2], inputs[2::2], strict=True))
+    settings = PretrainSettings(
+        hidden_size=64,
+        layers=1,
+        sequence_length=32,
+        batch_rows=4,
+        learning_rate=0.01,
+        matrix_learning_rate=0.02,
+        budget="6 steps",
+        validation_count=2,
+        checkpoint_seconds=0.0,
+        precision="float8",
+        device="cpu",
+    )
+    given = {role: open_artifact(Path(folders[f"--{role}"]), role) for role in REQUIRED}
+    outcome = pretrain_stage(Job(settings, given, tmp_path, SilentProgress()))
+    assert outcome.settings["precision"] == "float8"
+    assert outcome.metrics["validation_loss"] > 0
+    saved = load_file(next(tmp_path.glob("scratch/checkpoints/*/model.safetensors")))
+    assert all(tensor.dtype == torch.float32 for tensor in saved.values())
+    load_model(tmp_path)

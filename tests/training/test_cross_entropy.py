@@ -51,6 +51,18 @@ def test_without_gradients_it_is_the_same_value() -> None:
         assert linear_cross_entropy(hidden, head, targets, weights) == with_gradients
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_form_for_gpus_is_the_same(dtype: torch.dtype) -> None:
+    logits = torch.randn(33, 70, generator=torch.Generator().manual_seed(0)).to(dtype)
+    _, _, targets, weights = case(33, 70, 0)
+    ours, theirs = (
+        cross_entropy.fused(logits, targets, weights),
+        cross_entropy.in_passes(logits.clone(), targets, weights),
+    )
+    assert ours[1].dtype == theirs[1].dtype == dtype
+    torch.testing.assert_close(ours, theirs)
+
+
 def test_under_autocast_gradients_are_float32_and_near() -> None:
     found, wanted = case(64, 50, 1), case(64, 50, 1)
     with torch.autocast("cpu", torch.bfloat16):
@@ -74,3 +86,12 @@ def test_the_logits_are_never_there_as_a_whole() -> None:
         ).backward()  # type: ignore[no-untyped-call]
     largest = max(event.cpu_memory_usage for event in profile.events() or [])
     assert largest < 4 * rows * classes / 2
+
+
+def test_chunks_are_larger_where_products_of_few_rows_are_slow() -> None:
+    def chunks(device: str) -> int:
+        rows, table = torch.empty(8192, 8, device=device), torch.empty(50304, 8, device=device)
+        return len(cross_entropy._chunks(rows, table))
+
+    assert chunks("cpu") == 200
+    assert chunks("meta") == 4

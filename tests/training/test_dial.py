@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,27 +10,24 @@ from modelwright.core.errors import InputError, UsageError
 from modelwright.training.budget import Budget
 from modelwright.training.choice import FILE, fill_from_dial
 from modelwright.training.dial import (
-    SHAPES,
-    Shape,
     choose_for_amount,
     choose_for_time,
     choose_vocabulary,
-    interpolate,
-    shape_config,
     training_seconds,
 )
+from modelwright.training.forecast import Text
 from modelwright.training.settings import FinetuneSettings, PretrainSettings
+from modelwright.training.shapes import Shape, interpolate, shape_config, shapes_for
+
+NOVELS_TEXT = Text(tokens=600_000.0)
 
 
 def shapes(flops_per_second: float) -> list[Shape]:
     """Candidates on an imagined machine that always computes at the same speed."""
-    made = []
-    for width, layers in SHAPES:
-        config = shape_config(width, layers, 2048)
-        flops = config.flops_per_token(256)
-        speed = flops_per_second / flops
-        made.append(Shape(width, layers, config.block_parameter_count(), flops, speed))
-    return made
+    return [
+        replace(shape, tokens_per_second=flops_per_second / shape.flops_per_token)
+        for shape in shapes_for(2048)
+    ]
 
 
 def size(plan: tuple[dict[str, dict[str, object]], list[str], dict[str, float]]) -> int:
@@ -40,33 +38,47 @@ def size(plan: tuple[dict[str, dict[str, object]], list[str], dict[str, float]])
     return shape_config(width, layers, 2048).block_parameter_count()
 
 
-def test_more_time_or_a_faster_machine_gives_no_smaller_model() -> None:
-    by_time = [size(choose_for_time(shapes(2e11), s, True, 2_000_000)) for s in (20, 200, 4000)]
-    by_speed = [size(choose_for_time(shapes(f), 200, True, 2_000_000)) for f in (5e10, 2e11, 4e14)]
-    for sizes in (by_time, by_speed):
+def test_more_time_or_a_faster_machine_gives_no_smaller_model_and_expects_more() -> None:
+    text = Text(tokens=1e9)
+    by_time = [choose_for_time(shapes(2e11), s, True, text) for s in (20, 200, 4000)]
+    by_speed = [choose_for_time(shapes(f), 200, True, text) for f in (5e10, 2e11, 4e14)]
+    for plans in (by_time, by_speed):
+        sizes = [size(plan) for plan in plans]
         assert sizes == sorted(sizes)
         assert sizes[0] < sizes[-1]
+        expected = [plan[2]["bits_per_byte"] for plan in plans]
+        assert expected == sorted(expected, reverse=True)
 
 
 def test_the_time_is_shared_out_in_full() -> None:
-    choice, reasons, expected = choose_for_time(shapes(2e11), 100, True, 2_000_000)
+    choice, reasons, expected = choose_for_time(shapes(2e11), 100, True, NOVELS_TEXT)
     parts = [Budget.parse(choice[stage]["budget"]) for stage in ("pretrain", "finetune")]
     assert sum(part.amount for part in parts) == pytest.approx(100, abs=0.2)
     assert expected["pretrain_seconds"] == pytest.approx(parts[0].amount, abs=0.1)
     assert len(reasons) >= 3
-    alone = choose_for_time(shapes(2e11), 100, False, 2_000_000)[0]
+    alone = choose_for_time(shapes(2e11), 100, False, NOVELS_TEXT)[0]
     assert Budget.parse(alone["pretrain"]["budget"]).amount == pytest.approx(100, abs=0.1)
 
 
 @pytest.mark.parametrize("text", ["200 steps", "3M tokens", "2 epochs", "1e15 FLOPs"])
 def test_a_fixed_amount_is_passed_on(text: str) -> None:
-    choice = choose_for_amount(Budget.parse(text), 2_000_000)[0]
+    choice = choose_for_amount(Budget.parse(text), 2048, NOVELS_TEXT)[0]
     assert Budget.parse(choice["pretrain"]["budget"]) == Budget.parse(text)
     assert Budget.parse(choice["finetune"]["budget"]).unit == Budget.parse(text).unit
 
 
+def test_operations_and_the_tokens_they_allow_give_about_the_same_shape() -> None:
+    text = Text(tokens=1e9)
+    sizes = [shape_config(one.hidden_size, one.layers, 2048) for one in shapes_for(4096)]
+    order = [config.block_parameter_count() for config in sizes]
+    for flops in (1e14, 1e15, 1e16):
+        by_flops = choose_for_amount(Budget(flops, "FLOPs"), 4096, text)
+        by_tokens = choose_for_amount(Budget(by_flops[2]["tokens"], "tokens"), 4096, text)
+        assert order.index(size(by_tokens)) - order.index(size(by_flops)) in (0, 1)
+
+
 def test_the_choice_fills_what_is_open_and_nothing_else(tmp_path: Path) -> None:
-    choice = choose_for_amount(Budget(200, "steps"), 2_000_000)[0]
+    choice = choose_for_amount(Budget(200, "steps"), 2048, NOVELS_TEXT)[0]
     (tmp_path / FILE).write_text(json.dumps({"choice": choice}))
     dial = open_artifact(tmp_path, "dial")
     filled = fill_from_dial(PretrainSettings(layers=9), "pretrain", dial)

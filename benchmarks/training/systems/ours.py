@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing, nullcontext
 
 import torch
 from blocks import Blocks
 from task import Task
 
 from modelwright.models.config import TransformerConfig
+from modelwright.models.quantization.float8 import use_float8
 from modelwright.models.transformer import CausalLM, initialise
 from modelwright.training.budget import Horizon
 from modelwright.training.checkpoint import TrainState
+from modelwright.training.compiling import compile_blocks
+from modelwright.training.heap import kept_heap
 from modelwright.training.loop import Loop
 from modelwright.training.objectives.next_token import next_token
 from modelwright.training.optimizers import Optimizers, OptimizerSettings
 from modelwright.training.parallel.forward import forward_alone
+from modelwright.training.prefetching import PrefetchedBatches
 from modelwright.training.schedule import WarmupStableDecay
 from modelwright.training.timing import RandomBatches
 
@@ -25,23 +30,27 @@ def main() -> None:
     task = Task.from_json(sys.argv[1])
     model = CausalLM(config(task))
     initialise(model, seed=0)
-    model.to(task.device)
+    device = torch.device(task.device)
+    model.to(device)
+    if task.precision == "float8":
+        use_float8(model.model.layers)
     if task.compiled:
-        for block in model.model.layers:
-            block.compile()
+        compile_blocks(model, device)
     blocks = Blocks(task, model.config.parameter_count())
-
-    loop = Loop(
-        model,
-        Optimizers(model, OptimizerSettings(task.optimizer, 1e-3, 1e-3, weight_decay=0.1)),
-        forward_alone(model, next_token),
-        RandomBatches(task.vocabulary, task.context, task.rows, task.micro_rows),
-        WarmupStableDecay(0.0, 0.0),
-        TrainState(step=0, tokens=0, horizon=Horizon(total_steps=1_000_000, seconds_limit=None)),
-        getattr(torch, task.precision),
-        callbacks=[lambda state: blocks.step_done()],
-    )
-    loop.run()
+    random = RandomBatches(task.vocabulary, task.context, task.rows, task.micro_rows)
+    horizon = Horizon(total_steps=1_000_000, seconds_limit=None)
+    heap = kept_heap() if device.type == "cpu" else nullcontext()
+    with heap, closing(PrefetchedBatches(random, device)) as batches:
+        Loop(
+            model,
+            Optimizers(model, OptimizerSettings(task.optimizer, 1e-3, 1e-3, weight_decay=0.1)),
+            forward_alone(model, next_token),
+            batches,
+            WarmupStableDecay(0.0, 0.0),
+            TrainState(step=0, tokens=0, horizon=horizon),
+            torch.float32 if task.precision == "float32" else torch.bfloat16,
+            callbacks=[lambda state: blocks.step_done()],
+        ).run()
 
 
 def config(task: Task) -> TransformerConfig:

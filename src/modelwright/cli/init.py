@@ -23,7 +23,7 @@ name: {name}
 # How long the whole run may take; sizes and rates are chosen for it on this machine.
 # Or an amount of pretraining: "2000 steps", "10M tokens".
 budget: {budget}
-
+{base}
 collect:
   # Files and folders (text, Markdown, HTML, PDF, EPUB, Word, notebooks, tables; compressed too),
   # relative to this file; or python-docs, the documentation of the Python on this machine; or
@@ -39,6 +39,11 @@ examples:
   # Of python-docs, only the objects that the library itself uses most: few enough to learn by
   # heart in some minutes. null takes all.
   maximum: 600
+"""
+
+BASE = """
+# The model to go on from: its shape, weights and tokenizer are taken as they are.
+base: {base}
 """
 
 
@@ -65,6 +70,11 @@ examples:
     metavar="TEXT",
     help="Time for the whole run, or pretraining in steps or tokens.",
 )
+@click.option(
+    "--base",
+    metavar="FOLDER",
+    help="A model to go on from, as Hugging Face's, instead of random weights.",
+)
 @click.option("--name", help="The model's name; by default the folder's.")
 @click.option("--print-config", is_flag=True, help="Print the settings in full and stop.")
 @click.option("--dry-run", is_flag=True, help="Print the recipe and stop.")
@@ -73,6 +83,7 @@ def command(
     sources: tuple[str, ...],
     examples: tuple[str, ...],
     budget: str,
+    base: str | None,
     name: str | None,
     print_config: bool,
     dry_run: bool,
@@ -85,7 +96,7 @@ def command(
 
     from modelwright.pipeline.recipe import to_yaml
 
-    text = new_recipe(folder, sources, examples, budget, name)
+    text = new_recipe(folder, sources, examples, budget, name, base)
     if print_config:
         click.echo(to_yaml(parse_recipe(text)), nl=False)
         return
@@ -103,6 +114,7 @@ def new_recipe(
     examples: tuple[str, ...],
     budget: str,
     name: str | None = None,
+    base: str | None = None,
 ) -> str:
     """The text of a checked recipe for a folder.
 
@@ -119,6 +131,7 @@ def new_recipe(
     text = TEMPLATE.format(
         name=_quoted(name or folder.resolve().name or "my-model"),
         budget=_quoted(budget),
+        base="" if base is None else BASE.format(base=_quoted(_from(folder, base))),
         sources=_items([_from(folder, source) for source in sources]),
         examples=_items([_from(folder, source) for source in examples]),
     )
@@ -155,7 +168,7 @@ def _from(folder: Path, source: str) -> str:
         return source
     path, root = Path(source).resolve(), folder.resolve()
     if not path.exists():
-        raise UsageError("no such file or folder", where=path, fix="check --source and --examples")
+        raise UsageError("no such file or folder", where=path, fix="check the path that was given")
     return str(path.relative_to(root) if path.is_relative_to(root) and path != root else path)
 
 

@@ -29,7 +29,7 @@ VERBS = {
     "dial": ("modelwright.cli.stage", "Stage: choose sizes and rates for a budget"),
     "tokenizer": ("modelwright.cli.stage", "Stage: train a tokenizer"),
     "shards": ("modelwright.cli.stage", "Stage: encode text into token shards"),
-    "pretrain": ("modelwright.cli.stage", "Stage: train a model from random weights"),
+    "pretrain": ("modelwright.cli.stage", "Stage: train a model on text"),
     "finetune": ("modelwright.cli.stage", "Stage: teach a model to answer"),
     "evaluate": ("modelwright.cli.stage", "Stage: measure a model"),
 }

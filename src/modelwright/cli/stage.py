@@ -9,11 +9,12 @@ from typing import Any
 import click
 
 from modelwright.cli.options import DRY_RUN, PRINT_CONFIG, given_values, options_of
-from modelwright.core.artifact import MANIFEST, Artifact, open_artifact, read_manifest
+from modelwright.core.artifact import MANIFEST, Artifact, read_manifest
 from modelwright.core.errors import UsageError
 from modelwright.core.progress import make_progress
 from modelwright.core.settings import parse_settings
 from modelwright.core.workspace import hold
+from modelwright.pipeline.given import open_given
 from modelwright.pipeline.plan import look_up
 from modelwright.pipeline.recipe import to_yaml
 from modelwright.pipeline.stages import STAGES, Stage
@@ -76,7 +77,7 @@ def _open_inputs(stage: Stage, flags: dict[str, Any]) -> dict[str, Artifact]:
     for one in stage.inputs:
         given = flags[f"input_{one.role}"]
         if given:
-            inputs[one.role] = open_artifact(Path(given), one.kind)
+            inputs[one.role] = open_given(Path(given), one.kind)
         elif not one.optional:
             raise UsageError(f"'{stage.name}' needs a {one.role}", fix=f"give --{one.role} FOLDER")
     return inputs

@@ -54,6 +54,10 @@ class TrainingError(ModelwrightError):
     """Training cannot go on (no data, a loss that is not finite, ...)."""
 
 
+class PrunedError(ModelwrightError):
+    """A training that was given up early; it can go on from the checkpoint that it left."""
+
+
 class MissingExtraError(ModelwrightError):
     """An optional part is not installed."""
 

@@ -23,6 +23,10 @@ S = TypeVar("S", bound=Settings)
 LogMetrics = Callable[[int, Mapping[str, float]], None]
 """Called with (step, {name: value}) for every measurement during a stage."""
 
+ShouldPrune = Callable[[int, Mapping[str, float]], bool]
+"""Called with (step, {name: value}) for every held-out measurement before the last; whether to give
+the training up."""
+
 
 @dataclass(frozen=True)
 class Job(Generic[S]):
@@ -45,6 +49,10 @@ class Job(Generic[S]):
         copy what would come out the same.
     started : float
         ``time.monotonic()`` of the start of the whole run, for budgets that cover all stages.
+    should_prune : callable
+        ``should_prune(step, {name: value})`` is asked after every held-out measurement, in the
+        process that leads; where it says yes, the training saves a checkpoint and raises
+        ``PrunedError``.
     """
 
     settings: S
@@ -54,6 +62,7 @@ class Job(Generic[S]):
     log_metrics: LogMetrics = lambda step, values: None
     started: float = field(default_factory=time.monotonic)
     previous: Artifact | None = None
+    should_prune: ShouldPrune = lambda step, values: False
 
     def input(self, role: str) -> Artifact:
         """The input of that role.

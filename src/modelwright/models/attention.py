@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
+from modelwright.models.block_attention import block_attention, is_block_attention_faster
 from modelwright.models.config import TransformerConfig
 from modelwright.models.masks import AttentionMask
 from modelwright.models.norms import RMSNorm
@@ -78,6 +79,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask) -> Tensor:
     if isinstance(mask, BlockMask):
         out: Tensor = _flex_attention(q.is_cuda)(q, k, v, block_mask=mask, enable_gqa=shares)
         return out
+    if mask is None and is_block_attention_faster(q, k):
+        return block_attention(q, k, v)
     return F.scaled_dot_product_attention(
         q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=shares
     )

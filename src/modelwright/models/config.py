@@ -159,6 +159,10 @@ class TransformerConfig:
             vectors += self.hidden_size
         return self._block_matrix_weights() + self.num_hidden_layers * vectors
 
+    def matrix_weights(self) -> int:
+        """Number of weights in matrix products, the output head included, tied or not."""
+        return self._block_matrix_weights() + self.vocab_size * self.hidden_size
+
     def flops_per_token(self, sequence_length: int) -> float:
         """Floating-point operations of forward and backward for one token.
 
@@ -167,12 +171,11 @@ class TransformerConfig:
         (Chowdhery et al. 2022, arXiv:2204.02311, appendix B). Positions are the sequence's
         length, without the half that a causal mask hides, or the window where that is less.
         """
-        weights = self._block_matrix_weights() + self.vocab_size * self.hidden_size
         positions = sum(
             min(sequence_length, self.window(layer) or sequence_length)
             for layer in range(self.num_hidden_layers)
         )
-        return 6.0 * weights + 12.0 * self._query_width() * positions
+        return 6.0 * self.matrix_weights() + 12.0 * self._query_width() * positions
 
     def _block_matrix_weights(self) -> int:
         query, key_value = self._query_width(), self.num_key_value_heads * self.head_dim

@@ -47,14 +47,39 @@ def use_all_cores() -> None:
 
 
 def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """The type of matrix products; ``auto`` takes bfloat16 where the hardware is faster in it."""
+    """The type of matrix products; ``auto`` takes bfloat16 where the hardware is faster in it.
+
+    With ``float8`` it is that of all products but those that are rewritten
+    (:mod:`modelwright.models.quantization.float8`).
+
+    Raises
+    ------
+    UsageError
+        If float8 is asked for where the hardware does not multiply it.
+    """
+    if name == "float8" and not _multiplies_float8(device):
+        raise UsageError(
+            f"float8 needs an NVIDIA GPU of compute capability 8.9 or more (Ada, Hopper or newer), "
+            f"and this would be trained on {_described(device)}",
+            fix="use --precision auto",
+        )
     if name != "auto":
-        return torch.bfloat16 if name == "bfloat16" else torch.float32
+        return torch.float32 if name == "float32" else torch.bfloat16
     if device.type == "cuda":
         is_faster = torch.cuda.is_bf16_supported()
     else:
         is_faster = device.type == "cpu" and _is_cpu_faster_in_bfloat16()
     return torch.bfloat16 if is_faster else torch.float32
+
+
+def _multiplies_float8(device: torch.device) -> bool:
+    # AMD's have formats of their own, and MPS and CPUs no such products that were any faster.
+    is_nvidia = device.type == "cuda" and torch.version.hip is None
+    return is_nvidia and torch.cuda.get_device_capability(device) >= (8, 9)
+
+
+def _described(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"the {device.type}"
 
 
 @cache

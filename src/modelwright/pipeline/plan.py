@@ -9,6 +9,7 @@ from typing import Any
 from modelwright.core.artifact import Artifact
 from modelwright.core.files import sha256_json
 from modelwright.core.settings import Settings
+from modelwright.pipeline.given import given_inputs, given_models
 from modelwright.pipeline.recipe import Recipe
 from modelwright.pipeline.stages import Stage, fingerprint_of, settings_of, stages_of
 
@@ -59,6 +60,7 @@ def plan_stages(
     done = dict[str, Artifact]()
     stages = stages_of(recipe, until)
     active = {stage.name for stage in stages}
+    given = given_models(recipe, stages)
     for stage in stages:
         settings = settings_of(stage, recipe)
         awaited = [
@@ -69,7 +71,7 @@ def plan_stages(
         if awaited:
             planned = PlannedStage(stage, settings, None, f"{awaited[0]} is made first")
         else:
-            planned = look_up(stage, settings, inputs_of(stage, done), artifacts)
+            planned = look_up(stage, settings, inputs_of(stage, done, given), artifacts)
         if planned.artifact is not None:
             done[stage.name] = planned.artifact
         yield planned
@@ -128,9 +130,11 @@ def explain(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     return ", ".join(reasons) or "the finished artifact is gone"
 
 
-def inputs_of(stage: Stage, done: Mapping[str, Artifact]) -> dict[str, Artifact]:
-    """The stage's inputs among the finished artifacts, by role."""
-    found = {}
+def inputs_of(
+    stage: Stage, done: Mapping[str, Artifact], given: Mapping[str, Artifact]
+) -> dict[str, Artifact]:
+    """The stage's inputs by role: finished artifacts by stage, else given models by key."""
+    found = given_inputs(stage, given)
     for wanted in stage.inputs:
         maker = maker_of(wanted.made_by, done.keys())
         if maker is not None:

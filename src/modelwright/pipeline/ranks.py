@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from modelwright.core.artifact import Artifact, Manifest
+from modelwright.core.errors import PrunedError
 from modelwright.core.job import Job
 from modelwright.core.progress import SilentProgress
 from modelwright.core.ranks import are_several, local_rank
@@ -65,7 +66,8 @@ def follow() -> None:
             for role, one in told["inputs"].items()
         }
         settings = stage.settings.model_validate(told["settings"])
-        load_function(stage)(Job(settings, inputs, Path(told["folder"]), SilentProgress()))
+        with suppress(PrunedError):  # the leader goes on with something else
+            load_function(stage)(Job(settings, inputs, Path(told["folder"]), SilentProgress()))
     _part()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from modelwright.core.settings import Settings, load_yaml, parse_settings
 from modelwright.data.settings import (
@@ -14,6 +14,7 @@ from modelwright.data.settings import (
     CollectSettings,
     ExamplesSettings,
     PrepareSettings,
+    absolute,
 )
 from modelwright.evaluation.settings import EvaluateSettings
 from modelwright.tokens.settings import ShardsSettings, TokenizerSettings
@@ -31,6 +32,17 @@ class Recipe(Settings):
     store: str | None = Field(
         None, description="database URL; by default a SQLite file in the workspace"
     )
+    base: str | None = Field(
+        None,
+        min_length=1,
+        description="model folder to go on from, as Hugging Face's; the text is encoded with its "
+        "tokenizer",
+    )
+    teacher: str | None = Field(
+        None,
+        min_length=1,
+        description="model folder to learn from besides the text, with the same tokenizer",
+    )
     collect: CollectSettings
     annotate: AnnotateSettings = AnnotateSettings()
     prepare: PrepareSettings = PrepareSettings()
@@ -40,6 +52,15 @@ class Recipe(Settings):
     pretrain: PretrainSettings = PretrainSettings()
     finetune: FinetuneSettings = FinetuneSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+
+    @model_validator(mode="after")
+    def _tokenizer_once(self) -> Recipe:
+        if (self.base or self.teacher) and self.tokenizer != TokenizerSettings():
+            whose = "base" if self.base else "teacher"
+            raise ValueError(
+                f"the tokenizer is that of the {whose}; leave out the settings of another"
+            )
+        return self
 
 
 def load_recipe(path: Path, overrides: dict[str, Any] | None = None) -> Recipe:
@@ -65,6 +86,8 @@ def load_recipe(path: Path, overrides: dict[str, Any] | None = None) -> Recipe:
     folder = path.parent.resolve()
     return recipe.model_copy(
         update={
+            "base": recipe.base and absolute(recipe.base, folder),
+            "teacher": recipe.teacher and absolute(recipe.teacher, folder),
             "collect": recipe.collect.relative_to(folder),
             "annotate": recipe.annotate.relative_to(folder),
             "prepare": recipe.prepare.relative_to(folder),

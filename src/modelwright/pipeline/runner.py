@@ -31,12 +31,13 @@ from modelwright.core.files import (
     sync_file,
     write_text,
 )
-from modelwright.core.job import Job, LogMetrics, Outcome
+from modelwright.core.job import Job, LogMetrics, Outcome, ShouldPrune
 from modelwright.core.machine import this_machine
 from modelwright.core.progress import Progress
 from modelwright.core.settings import Settings
 from modelwright.core.store import Store, now, sqlite_url
 from modelwright.core.workspace import Workspace
+from modelwright.pipeline.given import given_models
 from modelwright.pipeline.plan import PlannedStage, inputs_of, look_up
 from modelwright.pipeline.ranks import hand_out
 from modelwright.pipeline.recipe import Recipe
@@ -65,11 +66,15 @@ class StageRun:
         What it takes.
     target : Path
         The folder that it will become.
+    should_prune : callable
+        Whether to give it up, see :class:`~modelwright.core.job.Job`; what was given up goes on
+        when it is run again.
     """
 
     planned: PlannedStage
     inputs: Mapping[str, Artifact]
     target: Path
+    should_prune: ShouldPrune = lambda step, values: False
 
     @property
     def key(self) -> str:
@@ -114,8 +119,10 @@ def run_recipe(
     store.mark_interrupted()
     done = dict[str, Artifact]()
     try:
-        for stage in stages_of(recipe, until):
-            inputs = inputs_of(stage, done)
+        stages = stages_of(recipe, until)
+        given = given_models(recipe, stages)
+        for stage in stages:
+            inputs = inputs_of(stage, done, given)
             planned = look_up(stage, settings_of(stage, recipe), inputs, workspace.artifacts())
             artifact = planned.artifact
             if artifact is None:
@@ -176,7 +183,8 @@ def _make(
         log_metrics(step, values)
         usage.save_now_and_then()
 
-    job = Job(settings, run.inputs, partial, progress, log, started, run.planned.previous)
+    previous = run.planned.previous
+    job = Job(settings, run.inputs, partial, progress, log, started, previous, run.should_prune)
     if stage.parallel:
         hand_out(stage.name, job)
     try:

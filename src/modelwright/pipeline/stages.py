@@ -39,12 +39,15 @@ class Input:
         can give it.
     optional : bool
         Whether the stage works without it.
+    given_by : tuple of str
+        Keys of the recipe that name a model to take it from; the first that is set counts.
     """
 
     role: str
     kind: str
     made_by: tuple[str, ...]
     optional: bool = False
+    given_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,9 @@ class Stage:
 
 
 _CORPUS = Input("corpus", "corpus", ("prepare",))
-_TOKENIZER = Input("tokenizer", "tokenizer", ("tokenizer",))
+_TOKENIZER = Input("tokenizer", "tokenizer", ("tokenizer",), given_by=("base", "teacher"))
+_BASE = Input("base", "model", (), optional=True, given_by=("base",))
+_TEACHER = Input("teacher", "model", (), optional=True, given_by=("teacher",))
 _EXAMPLES = Input("examples", "examples", ("examples",))
 _DIAL = Input("dial", "dial", ("dial",), optional=True)
 
@@ -136,7 +141,12 @@ STAGES = (
         "dial",
         DialSettings,
         "modelwright.training.dial:dial",
-        inputs=(_CORPUS, Input("examples", "examples", ("examples",), optional=True)),
+        inputs=(
+            _CORPUS,
+            Input("examples", "examples", ("examples",), optional=True),
+            _BASE,
+            _TEACHER,
+        ),
     ),
     Stage(
         "tokenizer",
@@ -163,8 +173,8 @@ STAGES = (
         inputs=(
             Input("shards", "shards", ("shards",)),
             _TOKENIZER,
-            Input("base", "model", (), optional=True),
-            Input("teacher", "model", (), optional=True),
+            _BASE,
+            _TEACHER,
             _DIAL,
         ),
         resumable=True,
@@ -202,9 +212,11 @@ STAGES = (
 def stages_of(recipe: Recipe, until: str | None = None) -> list[Stage]:
     """The stages that a recipe asks for, up to and with ``until`` if that is given.
 
-    Without examples there is nothing to fine-tune on.
+    Without examples there is nothing to fine-tune on; a model that is given has its tokenizer.
     """
-    left_out = () if recipe.examples.sources else ("examples", "finetune")
+    left_out = list[str]() if recipe.examples.sources else ["examples", "finetune"]
+    if recipe.base or recipe.teacher:
+        left_out.append("tokenizer")
     stages = [stage for stage in STAGES if stage.name not in left_out]
     names = [stage.name for stage in stages]
     return stages if until is None else stages[: names.index(until) + 1]

@@ -24,7 +24,8 @@ from modelwright.studio.charts import (
 from modelwright.studio.lineage import lineage
 from modelwright.studio.pages import page_environment, script_of, style_of
 from modelwright.studio.sections import Made, Row
-from modelwright.tokens.tokenizer import TOKENIZER, Tokenizer
+from modelwright.tokens.files import TOKENIZER
+from modelwright.tokens.tokenizer import Tokenizer
 
 SHOWN_TEXT = "The quick brown fox jumps over the lazy dog. 1,234 × 5 = 6,170"
 SHOWN_CHARACTERS = 280

@@ -37,8 +37,16 @@ CHAT_TEMPLATE = """\
 """
 """What stands between ``{% generation %}`` tags is what the model itself says: the trained part."""
 
+
+def plain_template(end: str) -> str:
+    """The template for a tokenizer without our control tokens: plain words, and its own end."""
+    quoted = end.replace("\\", "\\\\").replace("'", "\\'")
+    return CHAT_TEMPLATE.replace(MESSAGE_START, "### ").replace(MESSAGE_END, quoted)
+
+
 # Private-use characters, removed from contents before rendering, so that they cannot be forged.
 _OPEN, _CLOSE, _TRAIN_ON, _TRAIN_OFF = "\ue000", "\ue001", "\ue002", "\ue003"
+_GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _MARKS = re.compile(f"({_OPEN}[0-9]+{_CLOSE}|{_TRAIN_ON}|{_TRAIN_OFF})")
 
 
@@ -82,18 +90,27 @@ def check_messages(messages: Sequence[Mapping[str, str]]) -> None:
 
 
 def render_spans(
-    template: str, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool
+    template: str,
+    messages: Sequence[Mapping[str, str]],
+    add_generation_prompt: bool,
+    named: Mapping[str, str] | None = None,
+    control: re.Pattern[str] | None = None,
 ) -> list[Span]:
     """Render a conversation into spans of template text and message content.
 
     Parameters
     ----------
     template : str
-        A Jinja chat template; ``{% generation %}`` blocks mark the trained part.
+        A Jinja chat template; ``{% generation %}`` blocks mark the trained part. Without any, it is
+        what the assistant says, with what follows up to the next control token.
     messages : sequence of mappings
         With ``role`` and ``content``.
     add_generation_prompt : bool
         Whether to end with the opening of an assistant message.
+    named : dict of str to str, optional
+        Control tokens that the template may call by name, as ``bos_token``.
+    control : re.Pattern, optional
+        Finds control tokens.
 
     Raises
     ------
@@ -106,21 +123,34 @@ def render_spans(
     ]
     try:
         text = _compile(template).render(
-            messages=marked, add_generation_prompt=add_generation_prompt
+            messages=marked, add_generation_prompt=add_generation_prompt, **(named or {})
         )
     except TemplateError as error:
         raise InputError(f"the chat template cannot be rendered: {error}") from None
-    spans, trained = [], False
+    marks_answers = _GENERATION.search(template) is not None
+    spans, trained = list[Span](), False
     for piece in _MARKS.split(text):
         if piece == _TRAIN_ON:
             trained = True
         elif piece == _TRAIN_OFF:
             trained = False
         elif piece.startswith(_OPEN):
-            spans.append(Span(messages[int(piece[1:-1])]["content"], True, trained))
+            message = messages[int(piece[1:-1])]
+            is_answer = not marks_answers and message["role"] == "assistant"
+            spans.append(Span(message["content"], True, trained or is_answer))
+        elif piece and not marks_answers and spans and spans[-1].is_trained:
+            spans += _end_of_answer(piece, control)
         elif piece:
             spans.append(Span(piece, False, trained))
     return spans
+
+
+def _end_of_answer(text: str, control: re.Pattern[str] | None) -> list[Span]:
+    """What a template writes behind an answer: trained up to the control token that ends it."""
+    found = control.search(text) if control else None
+    cut = found.end() if found else 0
+    pieces = ((text[:cut], True), (text[cut:], False))
+    return [Span(piece, False, is_trained) for piece, is_trained in pieces if piece]
 
 
 @lru_cache(maxsize=8)

@@ -21,6 +21,11 @@ PATTERNS = {
 }
 """Pattern by the name GGUF readers use, in a dialect that tiktoken and tokenizers both read."""
 
+GPT2_SINGLE_DIGITS = (
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+"
+)
+"""GPT-2's on what lies between digits, each of which stands alone, as in SmolLM's files."""
+
 
 def pattern_name(pattern: str) -> str | None:
     """The GGUF name of a pattern, or None if no reader knows it."""

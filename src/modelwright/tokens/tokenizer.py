@@ -17,13 +17,16 @@ from modelwright.tokens.chat_template import (
     CHAT_TEMPLATE,
     END_OF_TEXT,
     MESSAGE_END,
+    MESSAGE_START,
     Span,
+    plain_template,
     render_spans,
 )
+from modelwright.tokens.files import MODEL_CONFIG, TEMPLATE, TOKENIZER, TOKENIZER_CONFIG
+from modelwright.tokens.pre_tokenizers import GPT2_SINGLE_DIGITS, PATTERNS
 
-TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
-TEMPLATE = "chat_template.jinja"
-TOKENIZER_FILES = (TOKENIZER, TOKENIZER_CONFIG, TEMPLATE)
+END, START = "eos_token", "bos_token"
+"""By these names ``tokenizer_config.json`` and templates call what ends and begins a text."""
 
 
 class Tokenizer:
@@ -41,6 +44,9 @@ class Tokenizer:
         The Jinja chat template.
     is_normalised : bool
         Whether text is brought into Unicode's form NFC before it is encoded, as Qwen's files ask.
+    named : dict of str to str
+        What the folder calls some control tokens, as ``eos_token``; where there are no tokens of
+        ours to end texts and messages, that one does.
 
     Notes
     -----
@@ -55,6 +61,7 @@ class Tokenizer:
         pattern: str,
         template: str = CHAT_TEMPLATE,
         is_normalised: bool = False,
+        named: Mapping[str, str] | None = None,
     ):
         self._encoding = tiktoken.Encoding(
             "modelwright", pat_str=pattern, mergeable_ranks=ranks, special_tokens=special_tokens
@@ -65,6 +72,7 @@ class Tokenizer:
         self.pattern = pattern
         self.template = template
         self.is_normalised = is_normalised
+        self.named = dict(named or {})
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
@@ -87,7 +95,13 @@ class Tokenizer:
                 where=path,
                 fix="use one with a regex split and byte-level BPE, as Qwen's or Llama's",
             ) from None
-        return cls(ranks, special, pattern, _read_template(folder), is_normalised)
+        named = _read_named(folder, special)
+        template = _read_template(folder)
+        if template is None:
+            has_ours = {MESSAGE_START, MESSAGE_END} <= special.keys()
+            end = named.get(END)
+            template = CHAT_TEMPLATE if has_ours or end is None else plain_template(end)
+        return cls(ranks, special, pattern, template, is_normalised, named)
 
     @property
     def vocabulary_size(self) -> int:
@@ -132,7 +146,9 @@ class Tokenizer:
         self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = False
     ) -> list[Span]:
         """A conversation rendered by the template; see :func:`render_spans`."""
-        return render_spans(self.template, messages, add_generation_prompt)
+        return render_spans(
+            self.template, messages, add_generation_prompt, self.named, self._control
+        )
 
     def encode_spans(self, spans: Sequence[Span]) -> tuple[list[int], list[bool]]:
         """Ids of rendered spans, and for each id whether the template marks it as trained.
@@ -206,11 +222,13 @@ class Tokenizer:
         return self.encode_spans(self.chat_spans(messages, add_generation_prompt))[0]
 
     def _special(self, token: str) -> int:
-        if token not in self.special_tokens:
+        found = token if token in self.special_tokens else self.named.get(END)
+        if found is None:
             raise InputError(
-                f"the tokenizer has no token {token}", fix="train one with Modelwright"
+                f"the tokenizer has no token {token}, and its folder names no '{END}' that it has",
+                fix=f"name one in {TOKENIZER_CONFIG}, or train a tokenizer with Modelwright",
             )
-        return self.special_tokens[token]
+        return self.special_tokens[found]
 
 
 def _common_start(first: str, second: str) -> int:
@@ -239,31 +257,85 @@ def _read_byte_level_bpe(
 
 
 def _read_pattern(pre_tokenizer: dict[str, Any]) -> str:
-    for part in pre_tokenizer.get("pretokenizers", [pre_tokenizer]):
-        if part["type"] == "Split":
-            return str(part["pattern"]["Regex"])
-    raise ValueError("no Split pre-tokenizer with a regular expression")
+    """One regular expression that splits text as the pre-tokenizer does."""
+    parts = pre_tokenizer.get("pretokenizers", [pre_tokenizer])
+    if parts[-1]["type"] == "ByteLevel" and not parts[-1].get("add_prefix_space", True):
+        split_by_bytes = parts[-1].get("use_regex", True)
+        match parts[:-1]:
+            case [{"type": "Split", "pattern": {"Regex": regex}} as split] if (
+                not split_by_bytes and _keeps_all(split)
+            ):
+                return str(regex)
+            case [] if split_by_bytes:
+                return PATTERNS["gpt-2"]
+            case [{"type": "Digits", "individual_digits": True}] if split_by_bytes:
+                return GPT2_SINGLE_DIGITS
+    raise ValueError("no pre-tokenizer that is one split by a regular expression, then bytes")
 
 
-def _read_template(folder: Path) -> str:
-    """The folder's chat template; ours if it has none.
+def _keeps_all(split: dict[str, Any]) -> bool:
+    """Whether matches are the pieces: isolated, or (where they cover all) the rest removed."""
+    kind = (str(split.get("behavior")).lower(), bool(split.get("invert")))
+    return kind in (("isolated", False), ("removed", True))
+
+
+def _read_named(folder: Path, special: Mapping[str, int]) -> dict[str, str]:
+    """The control tokens that a folder calls by name, as far as the tokenizer has them."""
+    content = _read_object(folder / TOKENIZER_CONFIG)
+    found = dict[str, str]()
+    for name in (END, START):
+        token = content.get(name)
+        text = token.get("content") if isinstance(token, dict) else token
+        if isinstance(text, str) and text in special:
+            found[name] = text
+    if END not in found:
+        ids = _read_object(folder / MODEL_CONFIG).get(f"{END}_id")
+        first = ids[0] if isinstance(ids, list) and ids else ids
+        texts = [text for text, id in special.items() if id == first]
+        found |= {END: texts[0]} if texts else {}
+    return found
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """The content of a JSON file; nothing if there is none.
+
+    Raises
+    ------
+    InputError
+        If it is damaged.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, error) from None
+    if not isinstance(content, dict):
+        raise _damaged(path, "no object")
+    return content
+
+
+def _read_template(folder: Path) -> str | None:
+    """The folder's chat template; None if it has none.
 
     Raises
     ------
     InputError
         If the file that should hold it is damaged.
     """
-    names = [name for name in (TEMPLATE, TOKENIZER_CONFIG) if (folder / name).is_file()]
-    if not names:
-        return CHAT_TEMPLATE
-    path = folder / names[0]
-    try:
-        text = path.read_text(encoding="utf-8")
-        template = text if path.name == TEMPLATE else json.loads(text).get("chat_template")
-    except (ValueError, AttributeError) as error:
-        raise InputError(
-            f"the chat template cannot be read: {error}",
-            where=path,
-            fix="get the file anew from where the model came from",
-        ) from None
-    return template if isinstance(template, str) else CHAT_TEMPLATE
+    path = folder / TEMPLATE
+    if path.is_file():
+        try:
+            return path.read_text(encoding="utf-8")
+        except ValueError as error:
+            raise _damaged(path, error) from None
+    template = _read_object(folder / TOKENIZER_CONFIG).get("chat_template")
+    return template if isinstance(template, str) else None
+
+
+def _damaged(path: Path, why: object) -> InputError:
+    return InputError(
+        f"the file cannot be read: {why}",
+        where=path,
+        fix="get it anew from where the model came from",
+    )

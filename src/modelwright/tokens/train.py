@@ -16,8 +16,9 @@ from modelwright.tokens.chat_template import (
     MESSAGE_END,
     SPECIAL_TOKENS,
 )
+from modelwright.tokens.files import TEMPLATE, TOKENIZER, TOKENIZER_CONFIG
 from modelwright.tokens.pre_tokenizers import PATTERNS
-from modelwright.tokens.tokenizer import TEMPLATE, TOKENIZER, TOKENIZER_CONFIG, Tokenizer
+from modelwright.tokens.tokenizer import Tokenizer
 
 BYTES = 256
 MULTIPLE = 64

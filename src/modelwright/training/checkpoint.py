@@ -139,8 +139,10 @@ class CheckpointWriter:
         files = {MODEL: model_tensors(self.model), OPTIMIZER: self.optimizers.state_tensors()}
         files |= {_file(name): extra.state_tensors() for name, extra in self.extras.items()}
         if self.writes:
-            copies = {name: _copies(tensors) for name, tensors in files.items()}
-            self._pending = self._thread.submit(_write, self.folder, copies, state.to_json())
+            # What was on another device has been copied on its way; on the CPU it is still in use.
+            if next(self.model.parameters()).device.type == "cpu":
+                files = {name: _copies(tensors) for name, tensors in files.items()}
+            self._pending = self._thread.submit(_write, self.folder, files, state.to_json())
         self.stalled += time.monotonic() - began
 
     def finish(self) -> None:
@@ -184,7 +186,6 @@ def _fill(model: CausalLM, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    # A tensor that was on another device has been copied already; one on the CPU is still in use.
     return {name: tensor.clone() for name, tensor in tensors.items()}
 
 

@@ -9,7 +9,6 @@ import torch
 
 from modelwright.core.errors import UsageError
 from modelwright.models.transformer import CausalLM
-from modelwright.training.batches import Batches
 from modelwright.training.budget import Budget
 
 LEAST_SECONDS = 300.0
@@ -17,7 +16,7 @@ LEAST_SECONDS = 300.0
 
 
 def should_compile(
-    asked: bool | None, device: torch.device, budget: Budget, batches: Batches
+    asked: bool | None, device: torch.device, budget: Budget, has_one_shape: bool
 ) -> bool:
     """Whether to compile: as asked, or where it is worth it.
 
@@ -25,7 +24,7 @@ def should_compile(
     """
     if asked is not None:
         return asked
-    if not batches.has_one_shape:
+    if not has_one_shape:
         return False
     if device.type == "cuda":
         return True
@@ -34,7 +33,7 @@ def should_compile(
 
 
 def compile_blocks(model: CausalLM, device: torch.device) -> None:
-    """Have each block compiled when it first runs.
+    """Have each block and the final norm compiled when they first run.
 
     All blocks are alike, so that one build serves them all, and PyTorch keeps it on disk for the
     next run.
@@ -51,6 +50,7 @@ def compile_blocks(model: CausalLM, device: torch.device) -> None:
         )
     for block in model.model.layers:
         block.compile()
+    model.model.norm.compile()
 
 
 def _compiler() -> str:

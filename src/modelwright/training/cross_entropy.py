@@ -8,13 +8,18 @@ al. 2024, arXiv:2410.10989, describe the idea).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-CHUNK_ELEMENTS = 1 << 20
-"""Logits in a chunk: 4 MB in float32, which stays in the last-level cache."""
+CHUNK_ELEMENTS = 1 << 21
+"""Logits in a chunk on a CPU: 8 MB in float32, which stays in the last-level cache."""
+
+DEVICE_CHUNK_ELEMENTS = 1 << 27
+"""On anything else: 512 MB, as products of fewer rows leave most of a GPU idle."""
 
 
 def linear_cross_entropy(hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
@@ -57,17 +62,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
         hidden_gradient = torch.empty_like(rows)
         head_gradient = torch.zeros_like(head, dtype=torch.float32)
         total = torch.zeros((), device=hidden.device)
+        loss_and_slopes = fused_kernel() if hidden.is_cuda else in_passes
         for part in _chunks(rows, table):
-            logits = (rows[part] @ table.t()).float()
-            log_sums = logits.logsumexp(-1, keepdim=True)
-            picked = logits.gather(1, targets[part, None])
-            total += ((log_sums - picked).squeeze(1) * weights[part]).sum()
-            # d loss / d logits = weight · (softmax - one-hot)
-            slopes = logits.sub_(log_sums).exp_()
-            slopes.scatter_add_(1, targets[part, None], -torch.ones_like(picked))
-            narrow = slopes.mul_(weights[part, None]).to(dtype)
-            torch.mm(narrow, table, out=hidden_gradient[part])
-            head_gradient += narrow.t() @ rows[part]
+            loss, slopes = loss_and_slopes(rows[part] @ table.t(), targets[part], weights[part])
+            total += loss
+            torch.mm(slopes, table, out=hidden_gradient[part])
+            head_gradient += slopes.t() @ rows[part]
         ctx.save_for_backward(hidden_gradient, head_gradient)
         ctx.types = hidden.dtype, head.dtype
         return total
@@ -85,15 +85,45 @@ class _LinearCrossEntropy(torch.autograd.Function):
         )
 
 
+def in_passes(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted loss of a chunk, and its derivative by the logits: weight · (softmax - one-hot).
+
+    Made of PyTorch's own kernels for CPUs, which keep the chunk in the cache.
+    """
+    logs = torch.log_softmax(logits, -1, dtype=torch.float32)
+    picked = logs.gather(1, targets[:, None])
+    total = -(picked.squeeze(1) * weights).sum()
+    slopes = logs.exp_()
+    slopes.scatter_add_(1, targets[:, None], -torch.ones_like(picked))
+    return total, slopes.mul_(weights[:, None]).to(logits.dtype)
+
+
+def fused(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The same in a form that compiles to few passes over the logits: a GPU has no such cache."""
+    wide = logits.float()
+    log_sums = wide.logsumexp(-1, keepdim=True)
+    picked = wide.gather(1, targets[:, None])
+    total = ((log_sums - picked).squeeze(1) * weights).sum()
+    is_target = torch.arange(wide.shape[1], device=wide.device) == targets[:, None]
+    slopes = ((wide - log_sums).exp() - is_target.float()) * weights[:, None]
+    return total, slopes.to(logits.dtype)
+
+
+@cache
+def fused_kernel() -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """:func:`fused`, compiled when it first runs."""
+    return torch.compile(fused)
+
+
 def _forward(rows: Tensor, table: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     total = torch.zeros((), device=rows.device)
     for part in _chunks(rows, table):
-        logits = (rows[part] @ table.t()).float()
-        picked = logits.gather(1, targets[part, None]).squeeze(1)
-        total += ((logits.logsumexp(-1) - picked) * weights[part]).sum()
+        logs = torch.log_softmax(rows[part] @ table.t(), -1, dtype=torch.float32)
+        total -= (logs.gather(1, targets[part, None]).squeeze(1) * weights[part]).sum()
     return total
 
 
 def _chunks(rows: Tensor, table: Tensor) -> list[slice]:
-    size = max(1, CHUNK_ELEMENTS // table.shape[0])
+    elements = CHUNK_ELEMENTS if rows.device.type == "cpu" else DEVICE_CHUNK_ELEMENTS
+    size = max(1, elements // table.shape[0])
     return [slice(start, start + size) for start in range(0, rows.shape[0], size)]

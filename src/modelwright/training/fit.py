@@ -10,6 +10,7 @@ import torch
 from modelwright.core.job import Job
 from modelwright.core.settings import chosen
 from modelwright.models.device import pick_device, pick_precision, use_all_cores
+from modelwright.models.quantization.float8 import use_float8
 from modelwright.models.transformer import CausalLM
 from modelwright.training.averaging import AveragingSettings, WeightAverage
 from modelwright.training.batches import Batches
@@ -18,6 +19,7 @@ from modelwright.training.callbacks.averaging import Averaging
 from modelwright.training.callbacks.checkpointing import Checkpointing
 from modelwright.training.callbacks.early_stopping import EarlyStopping
 from modelwright.training.callbacks.measuring import Measure, Measuring
+from modelwright.training.callbacks.pruning import Pruning
 from modelwright.training.checkpoint import CheckpointWriter, TrainState, load_checkpoint
 from modelwright.training.compiling import compile_blocks, should_compile
 from modelwright.training.heap import kept_heap
@@ -40,6 +42,7 @@ from modelwright.training.parallel.forward import Forward, forward_alone
 from modelwright.training.parallel.shares import SharedBatches
 from modelwright.training.parallel.world import World, this_world
 from modelwright.training.prefetching import PrefetchedBatches
+from modelwright.training.rates import WEIGHT_DECAY
 from modelwright.training.samples import Samples
 from modelwright.training.schedule import schedule
 from modelwright.training.settings import LoopSettings
@@ -112,33 +115,36 @@ def fit(
     Raises
     ------
     UsageError
-        If the model is to be compiled and there is no compiler.
+        If the model is to be compiled and there is no compiler, or the device has no float8 and
+        that is asked for.
     TrainingError
         If it would take more memory than there is, or step after step was bad.
+    PrunedError
+        If the job's caller gives the training up.
     """
     use_all_cores()
     world = this_world()
-    device = pick_device(settings.device)
-    precision = pick_precision(settings.precision, device)
-    model.to(device)
-    model.recompute_activations = settings.recompute_activations
+    device, precision = _prepare(model, settings)
+    optimizer = _optimizer_settings(settings)
     budget = Budget.parse(chosen(settings, "budget", settings.budget))
-    compiles = should_compile(settings.compile, device, budget, batches)
+    horizon = Horizon.of(budget, batches.tokens_per_step, batches.steps_per_epoch, flops_per_token)
     peak = peak_flops(device, precision) * world.size
+    compiles = should_compile(settings.compile, device, budget, batches.has_one_shape)
     expected = None
     if world.size == 1:
-        seconds = Horizon.of(
-            budget, batches.tokens_per_step, batches.steps_per_epoch, flops_per_token
-        ).least_seconds(batches.tokens_per_step * flops_per_token / peak)
-        is_saved = seconds >= settings.checkpoint_seconds
-        expected = _forecast(settings, model, objective, batches, precision, is_saved)
+        least_seconds = horizon.least_seconds(batches.tokens_per_step * flops_per_token / peak)
+        copies = _copies(settings, least_seconds)
+        shape = shape_of(
+            batches.at(0), batches.longest_row, precision, settings.recompute_activations
+        )
+        expected = forecast(model, objective, optimizer, shape, copies)
         job.progress.note(f"  {expected}")
         check_fits(expected, device)
-    watched_peak = watch_peak(device)
+    read_peak = watch_peak(device)
     if compiles:
         compile_blocks(model, device)
     forward = _forward(model, objective, world, settings.shard)
-    optimizers = Optimizers(model, _optimizer_settings(settings))
+    optimizers = Optimizers(model, optimizer)
     checkpoints = job.scratch / "checkpoints"
     average = _average(settings, model)
     best = (
@@ -147,13 +153,10 @@ def fit(
     kept = {"average": average, "best": best}
     extras = {name: extra for name, extra in kept.items() if extra is not None}
     state = load_checkpoint(checkpoints, model, optimizers, extras)
-    if state is not None:
-        job.progress.note(f"  going on from step {state.step:,}")
-    else:
-        horizon = Horizon.of(
-            budget, batches.tokens_per_step, batches.steps_per_epoch, flops_per_token
-        )
+    if state is None:
         state = TrainState(step=0, tokens=0, horizon=horizon)
+    else:
+        job.progress.note(f"  going on from step {state.step:,}")
     ready = PrefetchedBatches(SharedBatches(batches, world), device)
     writer = CheckpointWriter(checkpoints, model, optimizers, extras, world.is_leader)
     with (
@@ -189,7 +192,12 @@ def fit(
                 settings.max_gradient_norm,
                 [
                     *([Averaging(average, state.horizon.progress)] if average else []),
-                    Measuring(measured, measure_count, state.horizon.progress, [watch.on_measures]),
+                    Measuring(
+                        measured,
+                        measure_count,
+                        state.horizon.progress,
+                        [watch.on_measures, Pruning(job.should_prune, save, writer.finish, world)],
+                    ),
                     Checkpointing(
                         settings.checkpoint_seconds, save, writer.finish, stop, state, world
                     ),
@@ -209,7 +217,7 @@ def fit(
             measures = best.best
             job.progress.note(f"  of {state.step:,} steps, the weights after step {best.step:,}")
         watch.on_samples(state)
-        memory = _memory(expected, watched_peak())
+        memory = _memory(expected, read_peak())
         if len(memory) == 2:
             job.progress.note("  " + compared(memory[PEAK], memory[EXPECTED]))
     return Fitted(
@@ -220,25 +228,28 @@ def fit(
         writer.stalled,
         measures,
         memory,
-        {"precision": str(precision).removeprefix("torch."), "compile": compiles},
+        {"precision": _used(settings.precision, precision), "compile": compiles},
     )
 
 
-def _forecast(
-    settings: LoopSettings,
-    model: CausalLM,
-    objective: Objective,
-    batches: Batches,
-    precision: torch.dtype,
-    is_saved: bool,
-) -> Forecast:
-    return forecast(
-        model,
-        objective,
-        _optimizer_settings(settings),
-        shape_of(batches.at(0), batches.longest_row, precision, settings.recompute_activations),
-        Copies((settings.averaging is not None) + (settings.early_stopping is not None), is_saved),
-    )
+def _prepare(model: CausalLM, settings: LoopSettings) -> tuple[torch.device, torch.dtype]:
+    """Bring the model where and into the form in which it is trained."""
+    device = pick_device(settings.device)
+    precision = pick_precision(settings.precision, device)
+    model.to(device)
+    if settings.precision == "float8":
+        use_float8(model.model.layers)
+    model.recompute_activations = settings.recompute_activations
+    return device, precision
+
+
+def _used(asked: str, picked: torch.dtype) -> str:
+    return asked if asked == "float8" else str(picked).removeprefix("torch.")
+
+
+def _copies(settings: LoopSettings, least_seconds: float) -> Copies:
+    of_weights = (settings.averaging is not None) + (settings.early_stopping is not None)
+    return Copies(of_weights, is_saved=least_seconds >= settings.checkpoint_seconds)
 
 
 def _memory(expected: Forecast | None, peak: int | None) -> dict[str, int]:
@@ -267,4 +278,5 @@ def _optimizer_settings(settings: LoopSettings) -> OptimizerSettings:
     matrix_rate = rate  # with AdamW everything has one rate
     if settings.optimizer == "muon":
         matrix_rate = chosen(settings, "matrix_learning_rate", settings.matrix_learning_rate)
-    return OptimizerSettings(settings.optimizer, rate, matrix_rate, settings.weight_decay)
+    decay = WEIGHT_DECAY if settings.weight_decay is None else settings.weight_decay
+    return OptimizerSettings(settings.optimizer, rate, matrix_rate, decay)

@@ -1,22 +1,31 @@
-"""The pretrain stage: a model from random weights, on token shards."""
+"""The pretrain stage: a model from random weights or those of another, on token shards."""
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
+from typing import Any
 
 import torch
 
 from modelwright.core.artifact import Artifact
 from modelwright.core.errors import InputError, UsageError
+from modelwright.core.files import write_text
 from modelwright.core.job import Job, Outcome
 from modelwright.core.settings import chosen
 from modelwright.models.config import TransformerConfig
 from modelwright.models.device import pick_device, pick_precision
 from modelwright.models.families.table import in_family
-from modelwright.models.pretrained import load_model, model_tensors, save_tensors_of
+from modelwright.models.pretrained import (
+    load_config,
+    load_model,
+    model_tensors,
+    save_tensors_of,
+)
 from modelwright.models.transformer import CausalLM, initialise
+from modelwright.tokens.files import TEMPLATE, TOKENIZER_FILES
 from modelwright.tokens.shards import TokenShards
-from modelwright.tokens.tokenizer import TOKENIZER_FILES, Tokenizer
+from modelwright.tokens.tokenizer import Tokenizer
 from modelwright.tokens.train import MULTIPLE
 from modelwright.training.batches import Batch, WindowBatches, next_token_batch
 from modelwright.training.callbacks.early_stopping import check_measured
@@ -64,10 +73,14 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
     tokenizer = Tokenizer.load(tokenizer_artifact.path)
     train = _open_shards(shards_artifact, "train", tokenizer)
     length = chosen(settings, "sequence_length", settings.sequence_length)
-    model = _first_model(settings, tokenizer, length, job.inputs.get("base"))
+    base, teacher = job.inputs.get("base"), job.inputs.get("teacher")
+    taught_by = None if teacher is None else load_config(teacher.path)
+    if taught_by is not None:
+        length = min(length, taught_by.max_position_embeddings)
+    model = _first_model(settings, tokenizer, length, base, taught_by)
     config = model.config
     length = min(length, config.max_position_embeddings, train.tokens - 1)
-    objective = _objective(settings, tokenizer, job.inputs.get("teacher"))
+    objective = _objective(settings, tokenizer, teacher)
     world = this_world()
     rows = chosen(settings, "batch_rows", settings.batch_rows)
     batches = WindowBatches(
@@ -134,19 +147,30 @@ def _samples(
 
 
 def _first_model(
-    settings: PretrainSettings, tokenizer: Tokenizer, length: int, base: Artifact | None
+    settings: PretrainSettings,
+    tokenizer: Tokenizer,
+    length: int,
+    base: Artifact | None,
+    taught_by: TransformerConfig | None,
 ) -> CausalLM:
-    """The model before training."""
+    """The model before training: the base, or a new one with as many tokens as its teacher."""
     if base is None:
-        model = CausalLM(model_config(settings, tokenizer, settings.context_length or length))
+        config = model_config(settings, tokenizer, settings.context_length or length)
+        if taught_by is not None:
+            config = replace(config, vocab_size=taught_by.vocab_size)
+        model = CausalLM(config)
         initialise(model, settings.seed)
         return model
-    asked = [name for name in SHAPE if name in settings.model_fields_set]
+    asked = [name for name in SHAPE if getattr(settings, name) != _default(name)]
     if asked:
         raise UsageError(f"'{asked[0]}' is that of the base model", fix="leave it out")
     model = load_model(base.path).train()
     _check_vocabulary(model, tokenizer, base)
     return model
+
+
+def _default(name: str) -> Any:
+    return PretrainSettings.model_fields[name].default
 
 
 def _objective(
@@ -160,6 +184,13 @@ def _objective(
 
 
 def _check_vocabulary(model: CausalLM, tokenizer: Tokenizer, artifact: Artifact) -> None:
+    if tokenizer.vocabulary_size > model.config.vocab_size:
+        raise InputError(
+            f"the tokenizer has {tokenizer.vocabulary_size:,} tokens and the model knows "
+            f"{model.config.vocab_size:,}",
+            where=artifact.path,
+            fix="get the folder anew from where the model came from",
+        )
     theirs = Tokenizer.load(artifact.path)
     if theirs.vocabulary_size != tokenizer.vocabulary_size or any(
         theirs.token_bytes(token) != tokenizer.token_bytes(token)
@@ -214,6 +245,8 @@ def save_trained(
     for name in TOKENIZER_FILES:
         if (source.path / name).is_file():
             shutil.copyfile(source.path / name, job.folder / name)
+    if not (job.folder / TEMPLATE).is_file():  # what we render with, others shall, too
+        write_text(job.folder / TEMPLATE, Tokenizer.load(source.path).template)
 
 
 def _open_shards(artifact: Artifact, split: str, tokenizer: Tokenizer) -> TokenShards:
@@ -251,11 +284,16 @@ def _validation_batches(
     return [next_token_batch(part, first_token) for part in parts]
 
 
-def _shape(config: TransformerConfig) -> dict[str, int]:
+def _shape(config: TransformerConfig) -> dict[str, int | str]:
+    """The settings in :data:`SHAPE` as they came out."""
     return {
+        "family": config.family,
         "hidden_size": config.hidden_size,
         "layers": config.num_hidden_layers,
         "heads": config.num_attention_heads,
         "kv_heads": config.num_key_value_heads,
+        "head_dim": config.head_dim,
         "intermediate_size": config.intermediate_size,
+        "tie_embeddings": config.tie_word_embeddings,
+        "context_length": config.max_position_embeddings,
     }

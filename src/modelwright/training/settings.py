@@ -45,7 +45,9 @@ class LoopSettings(Settings):
         None, gt=0, description="peak rate of Muon, for the matrices in the blocks"
     )
     optimizer: OptimizerName = Field("muon", description="optimizer of the matrices")
-    weight_decay: float = Field(0.1, ge=0, description="decoupled weight decay")
+    weight_decay: float | None = Field(
+        None, ge=0, description="decoupled weight decay; without the dial 0.1"
+    )
     schedule: ScheduleName = Field(
         "wsd",
         description="course of the rate after warm-up: stable then falling (wsd), half a cosine, "
@@ -69,8 +71,10 @@ class LoopSettings(Settings):
     max_gradient_norm: float = Field(1.0, gt=0, description="gradients are clipped to this")
     batch_rows: int | None = Field(None, ge=1, description="sequences in an optimizer step")
     micro_batch_rows: int = Field(32, ge=1, description="sequences that go through at once")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="type of matrix products; auto: bfloat16 where the machine has it"
+    precision: Literal["auto", "float32", "bfloat16", "float8"] = Field(
+        "auto",
+        description="type of matrix products; auto: bfloat16 where the machine has it; float8: in "
+        "the blocks, on GPUs that have it, and bfloat16 elsewhere",
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
     compile: bool | None = Field(
@@ -106,7 +110,7 @@ class LoopSettings(Settings):
 
 
 class PretrainSettings(LoopSettings):
-    """How to pretrain a model from random weights."""
+    """How to pretrain a model; a base has its own shape."""
 
     family: Literal["qwen3", "llama", "gpt2"] = Field(
         "qwen3", description="whose shape the model has, and under whose names it is stored"

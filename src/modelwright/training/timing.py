@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
+from statistics import median
 
 import torch
 
@@ -11,6 +13,8 @@ from modelwright.models.transformer import CausalLM, initialise
 from modelwright.training.batches import Batch
 from modelwright.training.budget import Horizon
 from modelwright.training.checkpoint import TrainState
+from modelwright.training.compiling import compile_blocks
+from modelwright.training.heap import kept_heap
 from modelwright.training.loop import Loop
 from modelwright.training.objectives.next_token import next_token
 from modelwright.training.optimizers import Optimizers, OptimizerSettings
@@ -44,11 +48,14 @@ def seconds_per_step(
     device: torch.device,
     precision: torch.dtype,
     seconds: float,
+    compiles: bool = False,
 ) -> float:
     """Median time of an optimizer step, everything included, measured for about ``seconds``."""
     model = CausalLM(config)
     initialise(model, seed=0)
     model.to(device)
+    if compiles:
+        compile_blocks(model, device)
     state = TrainState(step=0, tokens=0, horizon=Horizon(total_steps=1_000, seconds_limit=None))
     loop = Loop(
         model,
@@ -61,10 +68,12 @@ def seconds_per_step(
     )
     loop.model.train()
     times = list[float]()
-    started = time.monotonic()
-    while len(times) < 3 or (time.monotonic() - started < seconds and len(times) < 100):
-        before = time.monotonic()
-        loop.step(before)
-        times.append(time.monotonic() - before)
-    times = sorted(times[1:])  # the first step allocates
-    return times[len(times) // 2]
+    with kept_heap() if device.type == "cpu" else nullcontext():
+        for _ in range(2 if compiles else 1):  # what is allocated and built there is not repeated
+            loop.step(time.monotonic())
+        started = time.monotonic()
+        while len(times) < 3 or (time.monotonic() - started < seconds and len(times) < 100):
+            before = time.monotonic()
+            loop.step(before)
+            times.append(time.monotonic() - before)
+    return median(times)

@@ -30,10 +30,6 @@ class OptimizerSettings:
         Decoupled, times the rate; vectors are not decayed.
     beta1, beta2 : float
         AdamW's averages of gradients and of their squares.
-    head_learning_rate, vector_learning_rate : float, optional
-        Of an untied output head, and of norms and biases; by default ``learning_rate``.
-    table_weight_decay : float, optional
-        Of embeddings and head; by default ``weight_decay``.
     """
 
     name: OptimizerName
@@ -42,27 +38,15 @@ class OptimizerSettings:
     weight_decay: float
     beta1: float = 0.9
     beta2: float = 0.95
-    head_learning_rate: float | None = None
-    vector_learning_rate: float | None = None
-    table_weight_decay: float | None = None
 
     def rate(self, group: GroupName) -> float:
         """Peak learning rate of a group."""
-        rates = {
-            "matrices": self.matrix_learning_rate if self.name == "muon" else None,
-            "head": self.head_learning_rate,
-            "vectors": self.vector_learning_rate,
-        }
-        rate = rates.get(group)
-        return self.learning_rate if rate is None else rate
+        is_by_muon = self.name == "muon" and group == "matrices"
+        return self.matrix_learning_rate if is_by_muon else self.learning_rate
 
     def decay(self, group: GroupName) -> float:
         """Weight decay of a group."""
-        if group == "vectors":
-            return 0.0
-        if group == "matrices" or self.table_weight_decay is None:
-            return self.weight_decay
-        return self.table_weight_decay
+        return 0.0 if group == "vectors" else self.weight_decay
 
 
 class Optimizers:

@@ -7,10 +7,10 @@ values alone and drives all of them towards 1.
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 from torch import Tensor
+
+from modelwright.models.device import pick_precision
 
 Coefficients = tuple[tuple[float, float, float], ...]
 """(a, b, c) of each iteration."""
@@ -32,8 +32,7 @@ def orthogonalise(
     matrices : Tensor
         A stack (N, rows, columns).
     dtype : torch.dtype, optional
-        What to compute in; by default the fastest that is good enough, see
-        :func:`fastest_dtype`.
+        What to compute in; by default the fastest, as bfloat16 is good enough (Jordan et al.).
     coefficients : tuple
         Of the iterations, in order.
 
@@ -42,7 +41,7 @@ def orthogonalise(
     Tensor
         The same shape, of type ``dtype``.
     """
-    dtype = dtype or fastest_dtype(matrices.device.type)
+    dtype = dtype or pick_precision("auto", matrices.device)
     norms = torch.linalg.matrix_norm(matrices, keepdim=True).clamp_min(EPSILON)
     x = (matrices / norms).to(dtype)
     rows, columns = matrices.shape[-2:]
@@ -56,20 +55,6 @@ def orthogonalise(
     else:
         result = _by_iteration(wide, coefficients)
     return result.mT if rows > columns else result
-
-
-@cache
-def fastest_dtype(device_type: str) -> torch.dtype:
-    """bfloat16 on CUDA and on CPUs with AMX, else float32.
-
-    A CPU that has AVX512_BF16 but no AMX multiplies bfloat16 at about half its float32 rate.
-    """
-    if device_type == "cuda":
-        return torch.bfloat16
-    # Missing in older torch, where float32 is the safe choice.
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    has_amx = device_type == "cpu" and bool(capabilities.get("amx_bf16"))
-    return torch.bfloat16 if has_amx else torch.float32
 
 
 def _by_iteration(x: Tensor, coefficients: Coefficients) -> Tensor:

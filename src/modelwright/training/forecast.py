@@ -1,0 +1,93 @@
+"""What a model is expected to reach: a scaling law, fitted to small runs of ours.
+
+The form is that of Hoffmann et al. 2022 (arXiv:2203.15556, eq. 2), in bits per byte; text that is
+seen again counts less (Muennighoff et al. 2023, arXiv:2305.16264, eq. 5). The points, and the
+script that fits them, are in ``benchmarks/training/`` (``scaling.jsonl``, ``fit_scaling.py``).
+"""
+
+from __future__ import annotations
+
+import lzma
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ScalingLaw:
+    """Bits per byte = floor + size · N^-size_exponent + data · D^-data_exponent.
+
+    N is the number of weights in matrix products, the output head included, D that of tokens, both
+    in millions.
+    """
+
+    floor: float
+    size: float
+    size_exponent: float
+    data: float
+    data_exponent: float
+
+    def bits_per_byte(self, weights: float, tokens: float) -> float:
+        """What a model with so many weights reaches after so many tokens, none of them twice."""
+        size = self.size * math.pow(weights / 1e6, -self.size_exponent)
+        return self.floor + size + self.data * math.pow(tokens / 1e6, -self.data_exponent)
+
+
+NOVELS = ScalingLaw(floor=0.9, size=0.3, size_exponent=0.3, data=0.5, data_exponent=0.4)
+"""Of English novels, with rates and batches by :mod:`modelwright.training.rates`."""
+
+NOVELS_LZMA = 2.635
+"""Bits per byte that LZMA takes of :data:`SAMPLE_BYTES` of the same novels."""
+
+SAMPLE_BYTES = 500_000
+"""Text that is compressed to tell how hard it is to predict."""
+
+FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9}]
+"""Of the compression; no headers, which would count in a short text."""
+
+REPEATS = 15.4
+"""How many repetitions of a text are worth about two thirds of as much new text (R* there)."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """What the law has to know of a text.
+
+    Attributes
+    ----------
+    tokens : float
+        About how many it has.
+    difficulty : float
+        How hard it is to predict beside the novels: 1 is as hard.
+    """
+
+    tokens: float
+    difficulty: float = 1.0
+
+    def bits_per_byte(self, weights: float, tokens: float) -> float:
+        """What a model is expected to reach on held-out text of this kind.
+
+        Parameters
+        ----------
+        weights : float
+            In matrix products, the output head included.
+        tokens : float
+            How many it is trained on, some of them perhaps many times.
+        """
+        seen = max(1.0, distinct_tokens(tokens, self.tokens))
+        return self.difficulty * NOVELS.bits_per_byte(weights, seen)
+
+
+def distinct_tokens(tokens: float, text_tokens: float) -> float:
+    """How many new tokens are worth as much as ``tokens``, read from a text of ``text_tokens``."""
+    repeats = max(0.0, tokens / max(1.0, text_tokens) - 1.0)
+    if repeats == 0.0:
+        return tokens
+    return text_tokens * (1.0 + REPEATS * (1.0 - math.exp(-repeats / REPEATS)))
+
+
+def difficulty(sample: bytes) -> float:
+    """How hard a text is to predict beside the novels that the law was fitted to: 1 is as hard."""
+    if not sample:
+        return 1.0
+    packed = lzma.compress(sample, format=lzma.FORMAT_RAW, filters=FILTERS)
+    return 8 * len(packed) / len(sample) / NOVELS_LZMA

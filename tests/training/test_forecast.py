@@ -1,0 +1,42 @@
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelwright.training.forecast import NOVELS, Text, difficulty, distinct_tokens
+
+
+def test_larger_models_and_more_tokens_reach_more() -> None:
+    small = NOVELS.bits_per_byte(1e6, 1e6)
+    assert NOVELS.bits_per_byte(2e6, 1e6) < small
+    assert NOVELS.bits_per_byte(1e6, 2e6) < small
+    assert NOVELS.floor < NOVELS.bits_per_byte(1e12, 1e15) < NOVELS.floor + 0.1
+
+
+@given(st.floats(1, 1e12), st.floats(1, 1e10))
+def test_reading_again_is_worth_no_more_than_reading_anew(tokens: float, text: float) -> None:
+    worth = distinct_tokens(tokens, text)
+    assert worth <= tokens * (1 + 1e-9)
+    assert worth <= 16.4 * text * (1 + 1e-9) or worth == pytest.approx(tokens)
+    assert distinct_tokens(2 * tokens, text) >= worth
+
+
+def test_a_text_that_is_not_read_twice_counts_in_full() -> None:
+    assert distinct_tokens(5e6, 5e6) == 5e6
+    # Four passes are worth 1 + 15.4 (1 - e^(-3/15.4)) texts, eq. 5 of the paper.
+    assert distinct_tokens(4e6, 1e6) == pytest.approx(1e6 * (1 + 15.4 * (1 - math.exp(-3 / 15.4))))
+
+
+def test_difficulty_follows_how_well_a_text_compresses() -> None:
+    numbers = random.Random(0)
+    noise = bytes(numbers.randrange(256) for _ in range(100_000))
+    words = " ".join(numbers.choice(("the", "a", "cat", "sat", "mat")) for _ in range(20_000))
+    assert difficulty(b"") == 1.0
+    assert difficulty(b"a" * 10_000) < difficulty(words.encode()) < 1.0 < difficulty(noise)
+
+
+def test_a_harder_text_is_expected_to_take_more_bits() -> None:
+    easy, hard = Text(1e6, 0.8), Text(1e6, 1.1)
+    assert hard.bits_per_byte(1e6, 1e6) == pytest.approx(easy.bits_per_byte(1e6, 1e6) * 1.1 / 0.8)

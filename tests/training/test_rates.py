@@ -1,0 +1,43 @@
+import math
+
+import pytest
+
+from modelwright.training.rates import (
+    LEARNING_RATE,
+    MATRIX_LEARNING_RATE,
+    TOKENS,
+    WEIGHT_DECAY,
+    WIDTH,
+    rates_for,
+)
+
+
+def test_the_tuned_point_is_kept() -> None:
+    rates = rates_for(WIDTH, TOKENS, 256)
+    assert rates.rows == 8
+    assert rates.learning_rate == LEARNING_RATE
+    assert rates.matrix_learning_rate == MATRIX_LEARNING_RATE
+    assert rates.weight_decay == WEIGHT_DECAY
+
+
+def test_rates_follow_width_and_batch() -> None:
+    narrow, wide = rates_for(128, 1e6, 256), rates_for(512, 1e6, 256)
+    assert wide.learning_rate == pytest.approx(narrow.learning_rate / 2, rel=0.01)
+    assert wide.matrix_learning_rate == narrow.matrix_learning_rate
+    longer = rates_for(128, 1e6 * 4 ** (1 / 0.383), 256)
+    assert longer.rows == 4 * narrow.rows
+    assert longer.learning_rate == pytest.approx(2 * narrow.learning_rate, rel=0.01)
+
+
+def test_the_weights_remember_the_same_part_of_every_run() -> None:
+    remembered = []
+    for tokens in (1e6, 1e7, 1e8):
+        rates = rates_for(256, tokens, 256)
+        steps = tokens / (256 * rates.rows)
+        remembered.append(rates.matrix_learning_rate * rates.weight_decay * steps)
+    assert max(remembered) < 1.05 * min(remembered)
+
+
+def test_a_short_window_keeps_the_tokens_of_a_step() -> None:
+    for length in (64, 256, 1024):
+        assert math.isclose(rates_for(192, 1e6, length).rows * length, 2048)
