@@ -229,7 +229,8 @@ def train_ours(setting: Setting, out: Path) -> tuple[Path, dict[str, Any]]:
     }
     wanted = ("hidden_size", "layers", "batch_rows", "sequence_length", "precision")
     settings = {name: manifest["settings"][name] for name in wanted}
-    return model, {**manifest["counts"], "expected": expected, "seconds": stages, **settings}
+    reached = {"reached": manifest["metrics"], "expected": expected, "seconds": stages}
+    return model, {**manifest["counts"], **reached, **settings}
 
 
 def train_peer(

@@ -2,10 +2,11 @@
 
 python benchmarks/training/fit_scaling.py [FIGURES.jsonl]
 
-The form is bits per byte = floor + size · N^-a + data · D^-b, N weights in matrix products and D
-tokens, both in millions (Hoffmann et al. 2022, arXiv:2203.15556, eq. 2), fitted to the logarithms
-by least squares with Huber's loss. Prints the constants for ``training/forecast.py``, each point
-beside the law, and how far a law that was fitted without a point is from it. Needs SciPy.
+The form is bits per byte = floor + ((size / N)^(a / b) + data / D)^b, N weights in matrix products
+and D tokens, both in millions (Kaplan et al. 2020, arXiv:2001.08361, eq. 1.5, above a floor that is
+given), fitted to the logarithms by least squares. Prints the constants for
+``training/forecast.py``, each point beside the law, and how far a law that was fitted without a
+point is from it. Needs SciPy.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from scipy.optimize import least_squares
 from modelwright.training.shapes import shape_config
 
 FIGURES = Path(__file__).with_name("scaling.jsonl")
-FIRST = (0.9, 0.4, 0.3, 0.5, 0.4)
-LOWEST, HIGHEST = (0.3, 0.0, 0.1, 0.0, 0.1), (1.3, 3.0, 1.0, 3.0, 1.0)
-"""Exponents and floors beyond these would not be believed from so few points."""
+FLOOR = 0.7
+"""About what the best models reach on English text; these points do not tell it."""
 
-HUBER = 0.005
+FIRST = (1.0, 0.1, 5.0, 0.2)
+LOWEST, HIGHEST = (1e-4, 0.01, 1e-3, 0.02), (1e5, 3.0, 1e5, 3.0)
 
 
 def main() -> None:
@@ -35,7 +36,7 @@ def main() -> None:
     columns = zip(*map(point, figures), strict=True)
     weights, tokens, reached = (np.array(column) for column in columns)
     constants = fit(weights, tokens, reached)
-    names = ("floor", "size", "size_exponent", "data", "data_exponent")
+    names = ("size", "size_exponent", "data", "data_exponent")
     print(", ".join(f"{name}={value:.4f}" for name, value in zip(names, constants, strict=True)))
     print("| layers x width | weights | tokens | reached | law | off | off when left out |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
@@ -62,20 +63,18 @@ def point(figure: dict[str, Any]) -> tuple[float, float, float]:
 
 def law(constants: np.ndarray, weights: np.ndarray, tokens: np.ndarray) -> np.ndarray:
     """Bits per byte by the law."""
-    floor, size, size_exponent, data, data_exponent = constants
-    return floor + size * weights**-size_exponent + data * tokens**-data_exponent
+    size, size_exponent, data, data_exponent = constants
+    by_size = (size / weights) ** (size_exponent / data_exponent)
+    return FLOOR + (by_size + data / tokens) ** data_exponent
 
 
 def fit(weights: np.ndarray, tokens: np.ndarray, reached: np.ndarray) -> np.ndarray:
-    """The five constants."""
+    """The four constants."""
 
     def errors(constants: np.ndarray) -> np.ndarray:
         return np.log(law(constants, weights, tokens)) - np.log(reached)
 
-    result = least_squares(
-        errors, FIRST, bounds=(LOWEST, HIGHEST), loss="huber", f_scale=HUBER, x_scale="jac"
-    )
-    return result.x
+    return least_squares(errors, FIRST, bounds=(LOWEST, HIGHEST)).x
 
 
 if __name__ == "__main__":

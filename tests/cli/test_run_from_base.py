@@ -13,11 +13,12 @@ from conftest import Command
 from public_models import GPT2, LLAMA, PUBLIC, QWEN3, write_public_model
 from tiny_workspace import SETTINGS, modelwright, prose, write_recipe, write_sources
 
-from modelwright.core.artifact import UNKNOWN_LICENCE
+from modelwright.core.artifact import MANIFEST, UNKNOWN_LICENCE
 from modelwright.core.workspace import Workspace
 from modelwright.inference.engine import Engine
 from modelwright.inference.sampling import SamplingParams
 from modelwright.models.pretrained import load_model, load_weights
+from modelwright.pipeline.given import open_given
 from modelwright.pipeline.recipe import load_recipe
 from modelwright.training.loop import Loop
 
@@ -235,6 +236,14 @@ def test_the_licence_is_what_the_model_card_says(
     workspace = workspace_from(tmp_path, has_examples=False)
     assert command("run", "--until", "dial", cwd=workspace.root).exit_code == 0
     assert licence in workspace.artifact("dial").manifest.licences
+
+
+def test_a_card_does_not_change_the_licence_of_a_model_of_ours(tmp_path: Path) -> None:
+    folder = write_public_model(QWEN3, tmp_path / "model", TEXTS)
+    manifest = open_given(folder, "model").manifest.model_copy(update={"licences": ["CC-BY-4.0"]})
+    (folder / MANIFEST).write_text(manifest.model_dump_json())
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n")
+    assert open_given(folder, "model").manifest.licences == ["CC-BY-4.0"]
 
 
 def test_a_model_of_ours_stands_for_its_tokenizer(command: Command, tmp_path: Path) -> None:

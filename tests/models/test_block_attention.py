@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from modelwright.models.block_attention import block_attention, is_block_attention_faster
+from modelwright.models.config import TransformerConfig
+from modelwright.models.transformer import CausalLM
 
 
 def tensors(heads: int, kv_heads: int, length: int, dtype: torch.dtype) -> list[Tensor]:
@@ -70,3 +74,32 @@ def test_eager_and_other_shapes_keep_torch_s() -> None:
     with torch.no_grad():
         compiled(q.detach(), k.detach())
     assert answers == [True, False, False, False]
+
+
+@pytest.mark.parametrize("rows", [3, 2])
+def test_a_compiled_block_trains_as_an_eager_one_does(
+    tiny_config: TransformerConfig, rows: int
+) -> None:
+    """``aot_eager`` traces forward and backward as Inductor gets them, without building them."""
+    config = replace(tiny_config, max_position_embeddings=256)
+    model = CausalLM(config)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) / 8)
+    tokens = torch.randint(config.vocab_size, (rows, 256), generator=generator)
+
+    def gradients() -> list[Tensor]:
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            out = model.hidden_states(tokens)
+        (out * torch.linspace(0, 1, out.numel()).view(out.shape)).sum().backward()
+        return [p.grad.clone() for p in model.model.layers.parameters() if p.grad is not None]
+
+    eager = gradients()
+    for layer in model.model.layers:
+        layer.compile(backend="aot_eager")
+    compiled = gradients()
+    norm = torch.cat([one.flatten() for one in eager]).norm()
+    difference = torch.cat([(a - b).flatten() for a, b in zip(eager, compiled, strict=True)]).norm()
+    assert 0 < difference < 0.02 * norm  # another order of the same roundings

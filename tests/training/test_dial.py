@@ -7,6 +7,9 @@ import pytest
 
 from modelwright.core.artifact import open_artifact
 from modelwright.core.errors import InputError, UsageError
+from modelwright.core.job import Job
+from modelwright.core.progress import SilentProgress
+from modelwright.training import dial
 from modelwright.training.budget import Budget
 from modelwright.training.choice import FILE, fill_from_dial
 from modelwright.training.dial import (
@@ -16,7 +19,8 @@ from modelwright.training.dial import (
     training_seconds,
 )
 from modelwright.training.forecast import Text
-from modelwright.training.settings import FinetuneSettings, PretrainSettings
+from modelwright.training.rates import rates_for
+from modelwright.training.settings import DialSettings, FinetuneSettings, PretrainSettings
 from modelwright.training.shapes import Shape, interpolate, shape_config, shapes_for
 
 NOVELS_TEXT = Text(tokens=600_000.0)
@@ -80,12 +84,12 @@ def test_operations_and_the_tokens_they_allow_give_about_the_same_shape() -> Non
 def test_the_choice_fills_what_is_open_and_nothing_else(tmp_path: Path) -> None:
     choice = choose_for_amount(Budget(200, "steps"), 2048, NOVELS_TEXT)[0]
     (tmp_path / FILE).write_text(json.dumps({"choice": choice}))
-    dial = open_artifact(tmp_path, "dial")
-    filled = fill_from_dial(PretrainSettings(layers=9), "pretrain", dial)
+    artifact = open_artifact(tmp_path, "dial")
+    filled = fill_from_dial(PretrainSettings(layers=9), "pretrain", artifact)
     assert filled.layers == 9
     assert filled.hidden_size == choice["pretrain"]["hidden_size"]
     assert filled.budget == "200 steps"
-    assert fill_from_dial(FinetuneSettings(), "finetune", dial).learning_rate is not None
+    assert fill_from_dial(FinetuneSettings(), "finetune", artifact).learning_rate is not None
     assert fill_from_dial(PretrainSettings(), "pretrain", None) == PretrainSettings()
 
 
@@ -115,3 +119,39 @@ def test_little_text_gets_a_small_vocabulary() -> None:
 def test_interpolation() -> None:
     points = [(0.0, 1.0), (2.0, 3.0), (4.0, 3.0)]
     assert [interpolate(points, x) for x in (-1, 0, 1, 3, 9)] == [1.0, 1.0, 2.0, 3.0, 3.0]
+
+
+def test_the_shape_that_would_be_chosen_is_timed_as_it_will_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    timed = list[tuple[int, bool]]()
+
+    def tokens_per_second(config: object, length: int, rows: int, compiles: bool) -> float:
+        timed.append((rows, compiles))
+        return 30_000.0
+
+    monkeypatch.setattr(dial, "tokens_per_second", tokens_per_second)
+    monkeypatch.setattr(dial, "should_compile", lambda *_, **__: False)
+    job = Job(DialSettings(), {}, tmp_path, SilentProgress())
+    candidates = shapes(2e11)
+    assert dial._as_compiled(job, candidates, 2048, 600.0, False, NOVELS_TEXT) == []
+    assert not timed
+    monkeypatch.setattr(dial, "should_compile", lambda *_, **__: True)
+    faster = dial._as_compiled(job, candidates, 2048, 600.0, False, NOVELS_TEXT)
+    (rows, compiles) = timed[0]
+    assert compiles
+    assert rows == choose_for_time(faster, 600.0, False, NOVELS_TEXT)[0]["pretrain"]["batch_rows"]
+    gains = {
+        round(new.tokens_per_second / old.tokens_per_second, 6)
+        for new, old in zip(faster, candidates, strict=True)
+    }
+    assert len(gains) == 1
+    assert 30_000.0 in [pytest.approx(one.tokens_per_second) for one in faster]
+
+
+def test_rates_are_those_of_the_batch_that_is_used() -> None:
+    for steps in (50, 200, 20_000):
+        choice = choose_for_amount(Budget(steps, "steps"), 2048, NOVELS_TEXT)[0]["pretrain"]
+        assert choice["batch_rows"] == 16
+        rates = rates_for(choice["hidden_size"], steps * 16 * 256, 256, rows=16)
+        assert choice["matrix_learning_rate"] == rates.matrix_learning_rate

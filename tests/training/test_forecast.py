@@ -1,11 +1,16 @@
+import json
 import math
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from modelwright.training.forecast import NOVELS, Text, difficulty, distinct_tokens
+from modelwright.training.shapes import shape_config
+
+POINTS = Path(__file__).parents[2] / "benchmarks" / "training" / "scaling.jsonl"
 
 
 def test_larger_models_and_more_tokens_reach_more() -> None:
@@ -13,6 +18,19 @@ def test_larger_models_and_more_tokens_reach_more() -> None:
     assert NOVELS.bits_per_byte(2e6, 1e6) < small
     assert NOVELS.bits_per_byte(1e6, 2e6) < small
     assert NOVELS.floor < NOVELS.bits_per_byte(1e12, 1e15) < NOVELS.floor + 0.1
+
+
+def test_the_law_is_near_the_points_that_it_was_fitted_to() -> None:
+    for line in POINTS.read_text().splitlines():
+        figure = json.loads(line)
+        shape = figure["point"]
+        weights = shape_config(shape["hidden_size"], shape["layers"], 4096).matrix_weights()
+        said = NOVELS.bits_per_byte(weights, figure["tokens"])
+        assert said == pytest.approx(figure["bits_per_byte"], rel=0.01)
+
+
+def test_hardly_any_tokens_are_expected_to_teach_nothing() -> None:
+    assert Text(1e6).bits_per_byte(1e6, 1.0) == 8.0
 
 
 @given(st.floats(1, 1e12), st.floats(1, 1e10))

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch.nn.attention.flex_attention import BlockMask
 
 from modelwright.core.errors import TrainingError
 from modelwright.core.machine import PeakMemory, available_memory_bytes, memory_in_use_bytes
 from modelwright.core.machine import _left_in_group as left_in_group
+from modelwright.models.attention import attend
 from modelwright.models.config import TransformerConfig
+from modelwright.models.masks import block_mask
 from modelwright.models.transformer import CausalLM
-from modelwright.training import memory
+from modelwright.training import live_tensors, memory
+from modelwright.training.batches import Batch
 from modelwright.training.heap import SLACK, heap_bytes, kept_heap
 from modelwright.training.live_tensors import StepBytes, StepShape, step_bytes
 from modelwright.training.memory import Copies, Forecast, check_fits, compared, forecast
 from modelwright.training.objectives.distillation import distillation
 from modelwright.training.objectives.next_token import next_token
+from modelwright.training.objectives.objective import Losses
 from modelwright.training.optimizers import OptimizerSettings
 
 CPU = torch.device("cpu")
@@ -163,11 +169,11 @@ def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_forecast_begins_with_the_process(tiny_model: CausalLM) -> None:
-    found = forecast(tiny_model, next_token, MUON, shape(), Copies(0, False))
+    found = forecast(tiny_model, next_token, MUON, shape(), Copies(0, False), False)
     assert found.weights + found.program == pytest.approx(memory_in_use_bytes(), rel=0.05)
     assert found.total > memory_in_use_bytes()
     state = torch.random.get_rng_state()
-    forecast(tiny_model, next_token, MUON, shape(), Copies(0, False))
+    forecast(tiny_model, next_token, MUON, shape(), Copies(0, False), False)
     assert torch.equal(state, torch.random.get_rng_state())
 
 
@@ -198,3 +204,46 @@ def test_a_gpu_holds_tensors_alone() -> None:
     step = StepBytes(10, 20, 10, 100, ((1, 5000),), ((2, 5000),))
     assert memory._activations(step, torch.device("cuda")) == 60
     assert memory._activations(step, CPU) > 60 + memory.LIBRARIES_BYTES
+
+
+def test_counting_leaves_what_is_compiled_as_it_is(tiny_config: TransformerConfig) -> None:
+    graphs = list[torch.fx.GraphModule]()
+
+    def backend(graph: torch.fx.GraphModule, inputs: object) -> object:
+        graphs.append(graph)
+        return graph.forward
+
+    double = torch.compile(lambda x: 2 * x, backend=backend)
+
+    def objective(model: CausalLM, batch: Batch) -> Losses:
+        return Losses(double(next_token(model, batch).total))
+
+    step_bytes(tiny_config, objective, ADAMW, shape(), CPU)
+    assert not graphs
+    assert double(torch.ones(3)).sum() == 6
+    assert len(graphs) == 1
+
+
+def test_attention_with_a_mask_by_blocks_can_be_counted() -> None:
+    q = torch.randn(1, 2, 128, 16)
+    mask = block_mask(128, 32, None, CPU)
+    assert isinstance(mask, BlockMask)
+    with torch.no_grad(), live_tensors._LiveTensors() as live:
+        attend(q, q, q, mask)
+    assert live.peak >= q.numel() * 4
+
+
+def test_attention_by_blocks_keeps_its_probabilities(tiny_config: TransformerConfig) -> None:
+    config = replace(tiny_config, max_position_embeddings=256)
+    model = CausalLM(config)
+    even = shape(rows=3, length=256, precision=torch.bfloat16)
+
+    def activations(compiled: bool, of: StepShape) -> int:
+        return forecast(model, next_token, ADAMW, of, Copies(0, False), compiled).activations
+
+    more = activations(True, even) - activations(False, even)
+    # Two blocks of 128 queries see 128 and 256 keys.
+    heads = config.num_hidden_layers * 3 * config.num_attention_heads
+    assert more == pytest.approx(2 * heads * 128 * (128 + 256), rel=0.01)
+    odd = shape(rows=3, length=200, precision=torch.bfloat16)
+    assert activations(True, odd) == pytest.approx(activations(False, odd), rel=0.01)

@@ -31,11 +31,23 @@ def test_rates_follow_width_and_batch() -> None:
 
 def test_the_weights_remember_the_same_part_of_every_run() -> None:
     remembered = []
-    for tokens in (1e6, 1e7, 1e8):
+    for tokens in (1e6, 3e6, 1e7):
         rates = rates_for(256, tokens, 256)
         steps = tokens / (256 * rates.rows)
         remembered.append(rates.matrix_learning_rate * rates.weight_decay * steps)
     assert max(remembered) < 1.05 * min(remembered)
+
+
+def test_rates_do_not_run_away_with_long_runs() -> None:
+    longest, longer = rates_for(1024, 1e12, 256), rates_for(1024, 1e10, 256)
+    assert longest.matrix_learning_rate == longer.matrix_learning_rate <= 0.08
+    assert longest.weight_decay == 0.01
+
+
+def test_rates_follow_the_rows_that_are_given() -> None:
+    few, many = rates_for(192, 1e6, 256, rows=4), rates_for(192, 1e6, 256, rows=16)
+    assert (few.rows, many.rows) == (4, 16)
+    assert many.learning_rate == pytest.approx(2 * few.learning_rate, rel=0.01)
 
 
 def test_a_short_window_keeps_the_tokens_of_a_step() -> None:

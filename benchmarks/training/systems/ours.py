@@ -39,16 +39,18 @@ def main() -> None:
     blocks = Blocks(task, model.config.parameter_count())
     random = RandomBatches(task.vocabulary, task.context, task.rows, task.micro_rows)
     horizon = Horizon(total_steps=1_000_000, seconds_limit=None)
+    precision = torch.float32 if task.precision == "float32" else torch.bfloat16
+    optimizer = OptimizerSettings(task.optimizer, 1e-3, 1e-3, 0.1, matrix_precision=precision)
     heap = kept_heap() if device.type == "cpu" else nullcontext()
     with heap, closing(PrefetchedBatches(random, device)) as batches:
         Loop(
             model,
-            Optimizers(model, OptimizerSettings(task.optimizer, 1e-3, 1e-3, weight_decay=0.1)),
+            Optimizers(model, optimizer),
             forward_alone(model, next_token),
             batches,
             WarmupStableDecay(0.0, 0.0),
             TrainState(step=0, tokens=0, horizon=horizon),
-            torch.float32 if task.precision == "float32" else torch.bfloat16,
+            precision,
             callbacks=[lambda state: blocks.step_done()],
         ).run()
 

@@ -73,6 +73,8 @@ class CausalLM(nn.Module):
     recompute_activations : bool
         Whether training keeps only each block's input and runs the block again in the backward
         pass (Chen et al. 2016, arXiv:1604.06174): less memory, a third more work, equal results.
+    is_compiled : bool
+        Whether its blocks are, and what belongs to it outside should be.
 
     Notes
     -----
@@ -85,6 +87,7 @@ class CausalLM(nn.Module):
         super().__init__()
         self.config = config
         self.recompute_activations = False
+        self.is_compiled = False
         self.model = Decoder(config)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         if config.tie_word_embeddings:

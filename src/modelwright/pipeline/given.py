@@ -38,7 +38,8 @@ def open_given(path: Path, kind: str) -> Artifact:
     if kind == "tokenizer" and _is_model(path):
         return tokenizer_in(open_given(path, "model"))
     artifact = open_artifact(path, kind)
-    if kind == "model" and artifact.manifest.licences == [UNKNOWN_LICENCE]:
+    is_ours = (path / MANIFEST).is_file()  # and says itself what went into it
+    if kind == "model" and not is_ours:
         licences = [_licence_in_card(path / CARD)]
         manifest = artifact.manifest.model_copy(update={"licences": licences})
         return replace(artifact, manifest=manifest)

@@ -147,6 +147,7 @@ STAGES = (
             _BASE,
             _TEACHER,
         ),
+        version=2,
     ),
     Stage(
         "tokenizer",
@@ -179,7 +180,7 @@ STAGES = (
         ),
         resumable=True,
         parallel=True,
-        version=3,
+        version=4,
     ),
     Stage(
         "finetune",
@@ -190,7 +191,7 @@ STAGES = (
         inputs=(Input("base", "model", ("pretrain",)), _EXAMPLES, _DIAL),
         resumable=True,
         parallel=True,
-        version=3,
+        version=4,
     ),
     Stage(
         "evaluate",

@@ -22,7 +22,9 @@ DEVICE_CHUNK_ELEMENTS = 1 << 27
 """On anything else: 512 MB, as products of fewer rows leave most of a GPU idle."""
 
 
-def linear_cross_entropy(hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+def linear_cross_entropy(
+    hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor, compiled: bool = False
+) -> Tensor:
     """Weighted sum of the cross-entropies of ``softmax(hidden · headᵀ)``, in nats.
 
     Parameters
@@ -35,6 +37,8 @@ def linear_cross_entropy(hidden: Tensor, head: Tensor, targets: Tensor, weights:
         Classes (N,), int64.
     weights : Tensor
         Weight of each row (N,), float32; no gradient flows to it.
+    compiled : bool
+        Whether a GPU works it out in a compiled kernel; a CPU is as fast without.
 
     Returns
     -------
@@ -47,7 +51,7 @@ def linear_cross_entropy(hidden: Tensor, head: Tensor, targets: Tensor, weights:
         needs_gradient = torch.is_grad_enabled() and (hidden.requires_grad or head.requires_grad)
         if needs_gradient:
             total: Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
-                hidden, head, targets, weights, dtype
+                hidden, head, targets, weights, dtype, compiled and hidden.is_cuda
             )
             return total
         return _forward(hidden.to(dtype), head.to(dtype), targets, weights)
@@ -56,13 +60,19 @@ def linear_cross_entropy(hidden: Tensor, head: Tensor, targets: Tensor, weights:
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor, dtype: torch.dtype
+        ctx: Any,
+        hidden: Tensor,
+        head: Tensor,
+        targets: Tensor,
+        weights: Tensor,
+        dtype: torch.dtype,
+        compiled: bool,
     ) -> Tensor:
         rows, table = hidden.to(dtype), head.to(dtype)
         hidden_gradient = torch.empty_like(rows)
         head_gradient = torch.zeros_like(head, dtype=torch.float32)
         total = torch.zeros((), device=hidden.device)
-        loss_and_slopes = fused_kernel() if hidden.is_cuda else in_passes
+        loss_and_slopes = fused_kernel() if compiled else in_passes
         for part in _chunks(rows, table):
             loss, slopes = loss_and_slopes(rows[part] @ table.t(), targets[part], weights[part])
             total += loss
@@ -79,6 +89,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return (
             (hidden_gradient * gradient).to(hidden_type),
             (head_gradient * gradient).to(head_type),
+            None,
             None,
             None,
             None,
@@ -111,8 +122,8 @@ def fused(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Ten
 
 @cache
 def fused_kernel() -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """:func:`fused`, compiled when it first runs."""
-    return torch.compile(fused)
+    """:func:`fused`, compiled for any number of rows when it first runs."""
+    return torch.compile(fused, dynamic=True)
 
 
 def _forward(rows: Tensor, table: Tensor, targets: Tensor, weights: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from modelwright.training.choice import FILE
 from modelwright.training.compiling import should_compile
 from modelwright.training.forecast import SAMPLE_BYTES, Text, difficulty
 from modelwright.training.rates import rates_for
-from modelwright.training.settings import DialSettings, LoopSettings
+from modelwright.training.settings import DialSettings
 from modelwright.training.shapes import (
     SEQUENCE_LENGTH,
     Shape,
@@ -78,8 +78,10 @@ def dial(job: Job[DialSettings]) -> Outcome:
         def seconds_left() -> float:
             return training_seconds(budget.amount, time.monotonic() - job.started, text_bytes)
 
-        shapes = _as_compiled(job, shapes, vocabulary, seconds_left(), has_examples, text)
-        plan = choose_for_time(shapes, seconds_left(), has_examples, text)
+        compiled = _as_compiled(job, shapes, vocabulary, seconds_left(), has_examples, text)
+        plan = choose_for_time(compiled or shapes, seconds_left(), has_examples, text)
+        if compiled:
+            plan[0]["pretrain"]["compile"] = True
     else:
         plan = choose_for_amount(budget, vocabulary, text)
     choice, reasons, _ = plan
@@ -183,26 +185,22 @@ def _as_compiled(
     has_examples: bool,
     text: Text,
 ) -> list[Shape]:
-    """The shapes with the speed that they have compiled, if that is how pretraining will run.
+    """The shapes with the speed that they have compiled; none if compiling is not worth it.
 
     Only the one that would be chosen is compiled and timed: pretraining needs that build anyway and
-    finds it.
+    finds it. The others are taken to gain as much.
     """
-    budget = Budget.parse(
-        choose_for_time(shapes, seconds, has_examples, text)[0]["pretrain"]["budget"]
-    )
-    device = pick_device("auto")
-    if not should_compile(None, device, budget, has_one_shape=True):
-        return shapes
     guessed = [_faster(shape, COMPILED_GAIN) for shape in shapes]
     choice = choose_for_time(guessed, seconds, has_examples, text)[0]["pretrain"]
+    budget = Budget.parse(choice["budget"])
+    if not should_compile(None, pick_device("auto"), budget, has_one_shape=True):
+        return []
     index = [(one.hidden_size, one.layers) for one in shapes].index(
         (choice["hidden_size"], choice["layers"])
     )
-    rows = min(choice["batch_rows"], LoopSettings().micro_batch_rows)
     config = shape_config(choice["hidden_size"], choice["layers"], vocabulary)
     with job.progress.task("timing the compiled model", 1, "shapes"):
-        speed = tokens_per_second(config, SEQUENCE_LENGTH, rows, compiles=True)
+        speed = tokens_per_second(config, SEQUENCE_LENGTH, choice["batch_rows"], compiles=True)
     gain = speed / shapes[index].tokens_per_second
     return [_faster(shape, gain) for shape in shapes]
 
@@ -251,9 +249,8 @@ def choose_for_amount(budget: Budget, vocabulary: int, text: Text) -> Plan:
             "epochs": budget.amount * text.tokens,
         }[budget.unit]
         shape = largest_worthwhile(shapes, tokens, text)
-    choice = choice_for(shape, tokens, str(budget))
-    if budget.unit == "steps":
-        choice["pretrain"]["batch_rows"] = STEP_ROWS
+    rows = STEP_ROWS if budget.unit == "steps" else None
+    choice = choice_for(shape, tokens, str(budget), rows)
     choice["finetune"]["budget"] = str(Budget(max(1.0, budget.amount / 2), budget.unit))
     reasons = [
         f"{shape.layers} layers, {shape.hidden_size} wide: the budget is {budget}, about "
@@ -288,9 +285,11 @@ def expectation(shape: Shape, tokens: float, text: Text) -> str:
     )
 
 
-def choice_for(shape: Shape, tokens: float, budget: str) -> dict[str, dict[str, Any]]:
+def choice_for(
+    shape: Shape, tokens: float, budget: str, rows: int | None = None
+) -> dict[str, dict[str, Any]]:
     """Settings of the training stages for a shape and a number of tokens."""
-    rates = rates_for(shape.hidden_size, tokens, SEQUENCE_LENGTH)
+    rates = rates_for(shape.hidden_size, tokens, SEQUENCE_LENGTH, rows)
     return {
         "pretrain": {
             "hidden_size": shape.hidden_size,

@@ -125,7 +125,7 @@ def fit(
     use_all_cores()
     world = this_world()
     device, precision = _prepare(model, settings)
-    optimizer = _optimizer_settings(settings)
+    optimizer = _optimizer_settings(settings, precision)
     budget = Budget.parse(chosen(settings, "budget", settings.budget))
     horizon = Horizon.of(budget, batches.tokens_per_step, batches.steps_per_epoch, flops_per_token)
     peak = peak_flops(device, precision) * world.size
@@ -137,7 +137,7 @@ def fit(
         shape = shape_of(
             batches.at(0), batches.longest_row, precision, settings.recompute_activations
         )
-        expected = forecast(model, objective, optimizer, shape, copies)
+        expected = forecast(model, objective, optimizer, shape, copies, compiles)
         job.progress.note(f"  {expected}")
         check_fits(expected, device)
     read_peak = watch_peak(device)
@@ -273,10 +273,12 @@ def _average(settings: LoopSettings, model: CausalLM) -> WeightAverage | None:
     return WeightAverage(model, AveragingSettings(settings.averaging, settings.averaging_part))
 
 
-def _optimizer_settings(settings: LoopSettings) -> OptimizerSettings:
+def _optimizer_settings(settings: LoopSettings, precision: torch.dtype) -> OptimizerSettings:
     rate = chosen(settings, "learning_rate", settings.learning_rate)
     matrix_rate = rate  # with AdamW everything has one rate
     if settings.optimizer == "muon":
         matrix_rate = chosen(settings, "matrix_learning_rate", settings.matrix_learning_rate)
     decay = WEIGHT_DECAY if settings.weight_decay is None else settings.weight_decay
-    return OptimizerSettings(settings.optimizer, rate, matrix_rate, decay)
+    return OptimizerSettings(
+        settings.optimizer, rate, matrix_rate, decay, matrix_precision=precision
+    )

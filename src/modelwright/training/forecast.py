@@ -1,8 +1,9 @@
 """What a model is expected to reach: a scaling law, fitted to small runs of ours.
 
-The form is that of Hoffmann et al. 2022 (arXiv:2203.15556, eq. 2), in bits per byte; text that is
-seen again counts less (Muennighoff et al. 2023, arXiv:2305.16264, eq. 5). The points, and the
-script that fits them, are in ``benchmarks/training/`` (``scaling.jsonl``, ``fit_scaling.py``).
+The form is that of Kaplan et al. 2020 (arXiv:2001.08361, eq. 1.5) above a floor: with few tokens a
+larger model gains little, with more it gains more, which a sum of one term for each does not have.
+Text that is seen again counts less (Muennighoff et al. 2023, arXiv:2305.16264, eq. 5). The points,
+and the script that fits them, are in ``benchmarks/training/``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ScalingLaw:
-    """Bits per byte = floor + size · N^-size_exponent + data · D^-data_exponent.
+    """Bits per byte = floor + ((size / N)^(a / b) + data / D)^b, exponents a of size, b of data.
 
     N is the number of weights in matrix products, the output head included, D that of tokens, both
     in millions.
@@ -28,12 +29,17 @@ class ScalingLaw:
 
     def bits_per_byte(self, weights: float, tokens: float) -> float:
         """What a model with so many weights reaches after so many tokens, none of them twice."""
-        size = self.size * math.pow(weights / 1e6, -self.size_exponent)
-        return self.floor + size + self.data * math.pow(tokens / 1e6, -self.data_exponent)
+        by_size = math.pow(self.size / (weights / 1e6), self.size_exponent / self.data_exponent)
+        above = math.pow(by_size + self.data / (tokens / 1e6), self.data_exponent)
+        return min(UNIFORM, self.floor + above)
 
 
-NOVELS = ScalingLaw(floor=0.9, size=0.3, size_exponent=0.3, data=0.5, data_exponent=0.4)
-"""Of English novels, with rates and batches by :mod:`modelwright.training.rates`."""
+UNIFORM = 8.0
+"""Bits per byte of one who knows nothing."""
+
+NOVELS = ScalingLaw(0.7, size=0.3665, size_exponent=0.2107, data=1.396, data_exponent=0.1908)
+"""Of English novels, with rates and batches by :mod:`modelwright.training.rates`. The floor is
+about what the best models reach on English; the points do not tell it."""
 
 NOVELS_LZMA = 2.635
 """Bits per byte that LZMA takes of :data:`SAMPLE_BYTES` of the same novels."""

@@ -41,8 +41,10 @@ def kept_heap() -> Iterator[None]:
         yield
         return
     library = ctypes.CDLL(None)
+    # Some glibc take no such threshold; setting one alone would end its own rule for the other.
     for option, value in _KEPT.items():
-        library.mallopt(option, value)
+        if not library.mallopt(option, value):
+            break
     try:
         yield
     finally:

@@ -1,8 +1,9 @@
 """Bytes of the tensors that live during an optimizer step, found without computing or allocating.
 
-The step is run on fake tensors, which have shapes and no numbers (Liang et al., torch's
-``FakeTensorMode``), and what each operation makes is counted until it is dropped. So whatever the
-model, the objective, the optimizer or autocast does is in it, and need not be described twice.
+The step is run on fake tensors, which have shapes and no numbers (torch's ``FakeTensorMode``), and
+what each operation makes is counted until it is dropped. So what the model, the objective, the
+optimizer or autocast does need not be described twice. Rewrites of the module tree, as that for
+float8, are not seen: the model is counted as it was before.
 """
 
 from __future__ import annotations
@@ -143,13 +144,17 @@ def _size(tensor: Tensor) -> int:
 
 @contextmanager
 def _faking() -> Iterator[_LiveTensors]:
+    # A function that is compiled elsewhere must not be traced here: that would spoil it for good.
+    eager = torch.compiler.set_stance("force_eager")
     # A teacher's weights are real; they are looked at, not copied.
-    with FakeTensorMode(allow_non_fake_inputs=True), _LiveTensors() as live:
+    with eager, FakeTensorMode(allow_non_fake_inputs=True), _LiveTensors() as live:
         yield live
 
 
 class _LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of storages from the operation that makes them until they are dropped."""
+
+    supports_higher_order_operators = True  # FlexAttention is one
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -162,7 +167,7 @@ class _LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
-        if not func.is_view:  # a view of a real tensor would look like a new one
+        if not getattr(func, "is_view", False):  # a view of a real tensor would look like a new one
             for leaf in tree_leaves(out):
                 if isinstance(leaf, Tensor):
                     self._see(leaf.untyped_storage())

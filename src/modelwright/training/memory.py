@@ -14,6 +14,7 @@ import torch
 
 from modelwright.core.errors import TrainingError
 from modelwright.core.machine import PeakMemory, available_memory_bytes, memory_in_use_bytes
+from modelwright.models.block_attention import fits, kept_bytes
 from modelwright.models.config import TransformerConfig
 from modelwright.models.transformer import CausalLM, initialise
 from modelwright.training.batches import Batch
@@ -105,12 +106,14 @@ def forecast(
     optimizer: OptimizerSettings,
     shape: StepShape,
     copies: Copies,
+    compiled: bool,
 ) -> Forecast:
     """Expect the peak of a training of ``model``, which is where it will be trained.
 
     It must be called before optimizer states and copies are made. On a CPU it takes a tiny step, so
     that libraries are loaded when the process is looked at. Blocks that will be compiled are
-    counted as if they were not, and what the compiler leaves in the process is not counted.
+    counted as if they were not, save for what attention by blocks keeps; what the compiler leaves
+    in the process is not counted.
     """
     device = next(model.parameters()).device
     step = step_bytes(model.config, objective, optimizer, shape, device)
@@ -125,7 +128,7 @@ def forecast(
         gradients=step.gradients,
         optimizer=step.optimizer,
         copies=copies.bytes(weights, step.optimizer),
-        activations=_activations(step, device),
+        activations=_activations(step, device) + _kept(model, shape, device, compiled),
     )
 
 
@@ -138,14 +141,27 @@ def _activations(step: StepBytes, device: torch.device) -> int:
     return max(step.peak, heap) - lasting + LIBRARIES_BYTES
 
 
+def _kept(model: CausalLM, shape: StepShape, device: torch.device, compiled: bool) -> int:
+    """What attention by blocks keeps, which is used in compiled blocks only."""
+    is_used = compiled and device.type == "cpu" and shape.precision == torch.bfloat16
+    if not is_used or shape.has_documents or not fits(shape.length):
+        return 0
+    layers = 1 if shape.recompute_activations else model.config.num_hidden_layers
+    return layers * kept_bytes(shape.rows, model.config.num_attention_heads, shape.length)
+
+
 def check_fits(expected: Forecast, device: torch.device) -> None:
-    """Refuse a training that would not fit.
+    """Refuse a training that would not fit into a CPU's memory.
+
+    A GPU says itself when it is full, and what it will hold was not measured yet.
 
     Raises
     ------
     TrainingError
         If it needs more memory than can be had.
     """
+    if device.type != "cpu":
+        return
     available = free_bytes(device)
     if expected.needed <= available:
         return
@@ -177,6 +193,8 @@ def watch_peak(device: torch.device) -> Callable[[], int | None]:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return lambda: int(torch.cuda.max_memory_allocated(device))
+    if device.type == "mps":
+        return lambda: None
     return PeakMemory().read
 
 

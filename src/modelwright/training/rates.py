@@ -1,13 +1,14 @@
 """Batch, rates and decay by the width of the model and the length of the run.
 
-Each is a power law through a point that was tuned here (docs/experiments.md):
+Each is a power law from the literature through a point that was tuned here (docs/experiments.md);
+the exponents were not tested here, and nothing goes beyond what they were last used with:
 
 - the batch grows with tokens^0.383 (Bergsma et al. 2025, arXiv:2505.13738);
 - rates grow with the root of the batch (Malladi et al. 2022, arXiv:2205.10287);
-- AdamW's rate falls with the root of the width; Muon's updates have the same size in every matrix
-  already (Liu et al. 2025, arXiv:2502.16982, eq. 4);
-- the decay is such that rate · decay · steps, which says how much of the run the weights remember,
-  stays the same (Wang and Aitchison 2024, arXiv:2405.13698).
+- AdamW's rate, of tables and norms, falls with the root of the width; Muon's does not, its updates
+  are scaled to AdamW's by the shape of each matrix (Liu et al. 2025, arXiv:2502.16982, eq. 4);
+- Muon's rate · decay · steps, which says how much of the run the matrices remember, stays the same
+  (Wang and Aitchison 2024, arXiv:2405.13698).
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ LEARNING_RATE, MATRIX_LEARNING_RATE, WEIGHT_DECAY = 1.5e-2, 2e-2, 0.1
 """The tuned point."""
 
 BATCH_EXPONENT = 0.383
-MOST_DECAY = 0.3
+MOST_DECAY, LEAST_DECAY = 0.3, 0.01
+LARGEST_BATCH = 16.0
+"""Times :data:`BATCH_TOKENS` from which on rates do not grow: far beyond what was tried."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Rates:
     weight_decay: float
 
 
-def rates_for(width: int, tokens: float, length: int) -> Rates:
+def rates_for(width: int, tokens: float, length: int, rows: int | None = None) -> Rates:
     """Batch, rates and decay of a run.
 
     Parameters
@@ -56,17 +59,19 @@ def rates_for(width: int, tokens: float, length: int) -> Rates:
         How many the run will see.
     length : int
         Tokens in a window.
+    rows : int, optional
+        Windows in a step, where that is given.
     """
-    wanted = BATCH_TOKENS * (max(tokens, 1.0) / TOKENS) ** BATCH_EXPONENT
-    rows = 2 ** max(0, round(math.log2(wanted / length)))
-    batch = rows * length / BATCH_TOKENS
+    if rows is None:
+        wanted = BATCH_TOKENS * (max(tokens, 1.0) / TOKENS) ** BATCH_EXPONENT
+        rows = 2 ** max(0, round(math.log2(wanted / length)))
+    batch = min(LARGEST_BATCH, rows * length / BATCH_TOKENS)
+    decay = WEIGHT_DECAY * math.sqrt(batch) * TOKENS / max(tokens, 1.0)
     return Rates(
         rows=rows,
         learning_rate=_rounded(LEARNING_RATE * math.sqrt(batch * WIDTH / width)),
         matrix_learning_rate=_rounded(MATRIX_LEARNING_RATE * math.sqrt(batch)),
-        weight_decay=_rounded(
-            min(MOST_DECAY, WEIGHT_DECAY * math.sqrt(batch) * TOKENS / max(tokens, 1.0))
-        ),
+        weight_decay=_rounded(min(MOST_DECAY, max(LEAST_DECAY, decay))),
     )
 
 

@@ -80,7 +80,7 @@ class LoopSettings(Settings):
     compile: bool | None = Field(
         None,
         description="compile the model before training: a wait of half a minute, then faster "
-        "steps; by default pretraining on a GPU, and on a CPU for 5 minutes or more",
+        "steps; by default pretraining on a GPU, and on a CPU for 3 minutes or more",
         json_schema_extra={EXECUTION: True},
     )
     recompute_activations: bool = Field(

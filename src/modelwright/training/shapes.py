@@ -10,6 +10,7 @@ from modelwright.core.progress import Progress
 from modelwright.models.config import TransformerConfig
 from modelwright.models.device import pick_device, pick_precision, use_all_cores
 from modelwright.training.optimizers import OptimizerSettings
+from modelwright.training.settings import LoopSettings
 from modelwright.training.timing import RandomBatches, seconds_per_step
 
 SIZES = (
@@ -36,8 +37,6 @@ TIMED_ROWS = {"cpu": 8, "cuda": 128, "mps": 32}
 """Windows in a step that is timed; fewer would leave a GPU idle between its kernels."""
 
 SECONDS_PER_TIMING = 1.2
-OPTIMIZER = OptimizerSettings("muon", 1e-3, 1e-3, 0.1)
-"""What is timed; the rates do not matter."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +115,11 @@ def tokens_per_second(
     use_all_cores()
     device = pick_device("auto")
     precision = pick_precision("auto", device)
-    batches = RandomBatches(config.vocab_size, length, rows, rows)
+    micro_rows = min(rows, LoopSettings().micro_batch_rows)
+    batches = RandomBatches(config.vocab_size, length, rows, micro_rows)
+    optimizer = OptimizerSettings("muon", 1e-3, 1e-3, 0.1, matrix_precision=precision)
     seconds = seconds_per_step(
-        config, batches, OPTIMIZER, device, precision, SECONDS_PER_TIMING, compiles
+        config, batches, optimizer, device, precision, SECONDS_PER_TIMING, compiles
     )
     return batches.tokens_per_step / seconds
 

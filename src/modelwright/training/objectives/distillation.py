@@ -49,7 +49,8 @@ def distillation(teacher: CausalLM, temperature: float, share: float) -> Objecti
         heads = model.lm_head.weight, teacher.lm_head.weight
         weights = batch.weights.flatten()
         divergence = _divergence(hidden, taught, heads, weights, temperature)
-        hard = linear_cross_entropy(hidden, heads[0], batch.targets.flatten(), weights)
+        targets = batch.targets.flatten()
+        hard = linear_cross_entropy(hidden, heads[0], targets, weights, model.is_compiled)
         total = share * temperature**2 * divergence + (1 - share) * hard
         return Losses(total, {"divergence": divergence.detach(), "next_token": hard.detach()})
 

@@ -25,5 +25,6 @@ def next_token(model: CausalLM, batch: Batch) -> Losses:
             model.lm_head.weight,
             batch.targets.flatten(),
             batch.weights.flatten(),
+            model.is_compiled,
         )
     )

@@ -35,15 +35,15 @@ class Muon(torch.optim.Optimizer):
         Each with ``params`` (all 2-D), ``lr`` and ``weight_decay``.
     momentum : float
         μ.
-    dtype : torch.dtype, optional
-        Of the matrix products; by default what is fastest on the device.
+    dtype : torch.dtype
+        Of the matrix products.
     """
 
     def __init__(
         self,
         groups: Iterable[dict[str, Any]],
         momentum: float = 0.95,
-        dtype: torch.dtype | None = None,
+        dtype: torch.dtype = torch.float32,
     ):
         super().__init__(groups, {"momentum": momentum})
         self.dtype = dtype

@@ -30,6 +30,8 @@ class OptimizerSettings:
         Decoupled, times the rate; vectors are not decayed.
     beta1, beta2 : float
         AdamW's averages of gradients and of their squares.
+    matrix_precision : torch.dtype
+        Of Muon's matrix products; bfloat16 is good enough (Jordan et al. 2024).
     """
 
     name: OptimizerName
@@ -38,6 +40,7 @@ class OptimizerSettings:
     weight_decay: float
     beta1: float = 0.9
     beta2: float = 0.95
+    matrix_precision: torch.dtype = torch.float32
 
     def rate(self, group: GroupName) -> float:
         """Peak learning rate of a group."""
@@ -70,7 +73,9 @@ class Optimizers:
         self.peak_learning_rate = settings.learning_rate
         self.optimizers: list[torch.optim.Optimizer] = []
         if by_muon:
-            self.optimizers.append(Muon(_param_groups(groups, by_muon, settings)))
+            self.optimizers.append(
+                Muon(_param_groups(groups, by_muon, settings), dtype=settings.matrix_precision)
+            )
         if by_adamw:
             self.optimizers.append(
                 torch.optim.AdamW(

@@ -10,8 +10,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from modelwright.models.device import pick_precision
-
 Coefficients = tuple[tuple[float, float, float], ...]
 """(a, b, c) of each iteration."""
 
@@ -23,7 +21,7 @@ EPSILON = 1e-7
 
 
 def orthogonalise(
-    matrices: Tensor, dtype: torch.dtype | None = None, coefficients: Coefficients = JORDAN
+    matrices: Tensor, dtype: torch.dtype = torch.float32, coefficients: Coefficients = JORDAN
 ) -> Tensor:
     """Bring the singular values of each matrix close to 1.
 
@@ -31,8 +29,8 @@ def orthogonalise(
     ----------
     matrices : Tensor
         A stack (N, rows, columns).
-    dtype : torch.dtype, optional
-        What to compute in; by default the fastest, as bfloat16 is good enough (Jordan et al.).
+    dtype : torch.dtype
+        What to compute in.
     coefficients : tuple
         Of the iterations, in order.
 
@@ -41,7 +39,6 @@ def orthogonalise(
     Tensor
         The same shape, of type ``dtype``.
     """
-    dtype = dtype or pick_precision("auto", matrices.device)
     norms = torch.linalg.matrix_norm(matrices, keepdim=True).clamp_min(EPSILON)
     x = (matrices / norms).to(dtype)
     rows, columns = matrices.shape[-2:]
