@@ -64,6 +64,14 @@ def test_the_time_is_shared_out_in_full() -> None:
     assert Budget.parse(alone["pretrain"]["budget"]).amount == pytest.approx(100, abs=0.1)
 
 
+def test_a_text_that_is_read_too_often_is_said() -> None:
+    few, many = Text(tokens=10_000.0), Text(tokens=1e9)
+    warned = [
+        "by heart" in " ".join(choose_for_time(shapes(2e11), 60, False, t)[1]) for t in (few, many)
+    ]
+    assert warned == [True, False]
+
+
 @pytest.mark.parametrize("text", ["200 steps", "3M tokens", "2 epochs", "1e15 FLOPs"])
 def test_a_fixed_amount_is_passed_on(text: str) -> None:
     choice = choose_for_amount(Budget.parse(text), 2048, NOVELS_TEXT)[0]

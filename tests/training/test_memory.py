@@ -7,20 +7,24 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.nn.attention.flex_attention import BlockMask
 
 from modelwright.core.errors import TrainingError
 from modelwright.core.machine import PeakMemory, available_memory_bytes, memory_in_use_bytes
 from modelwright.core.machine import _left_in_group as left_in_group
-from modelwright.models.attention import attend
 from modelwright.models.config import TransformerConfig
-from modelwright.models.masks import block_mask
 from modelwright.models.transformer import CausalLM
-from modelwright.training import live_tensors, memory
+from modelwright.training import memory
 from modelwright.training.batches import Batch
 from modelwright.training.heap import SLACK, heap_bytes, kept_heap
-from modelwright.training.live_tensors import StepBytes, StepShape, step_bytes
-from modelwright.training.memory import Copies, Forecast, check_fits, compared, forecast
+from modelwright.training.live_tensors import StepBytes, StepShape, step_bytes, without_masks
+from modelwright.training.memory import (
+    Copies,
+    Forecast,
+    check_fits,
+    check_weights_fit,
+    compared,
+    forecast,
+)
 from modelwright.training.objectives.distillation import distillation
 from modelwright.training.objectives.next_token import next_token
 from modelwright.training.objectives.objective import Losses
@@ -168,6 +172,17 @@ def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         check_fits(expected(), CPU)
 
 
+def test_weights_that_do_not_fit_are_refused_before_they_are_made(
+    tiny_config: TransformerConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = 12 * tiny_config.parameter_count()
+    monkeypatch.setattr(memory, "available_memory_bytes", lambda: needed)
+    check_weights_fit(tiny_config, CPU)
+    monkeypatch.setattr(memory, "available_memory_bytes", lambda: needed - 1)
+    with pytest.raises(TrainingError, match="parameters"):
+        check_weights_fit(tiny_config, CPU)
+
+
 def test_a_forecast_begins_with_the_process(tiny_model: CausalLM) -> None:
     found = forecast(tiny_model, next_token, MUON, shape(), Copies(0, False), False)
     assert found.weights + found.program == pytest.approx(memory_in_use_bytes(), rel=0.05)
@@ -224,13 +239,9 @@ def test_counting_leaves_what_is_compiled_as_it_is(tiny_config: TransformerConfi
     assert len(graphs) == 1
 
 
-def test_attention_with_a_mask_by_blocks_can_be_counted() -> None:
-    q = torch.randn(1, 2, 128, 16)
-    mask = block_mask(128, 32, None, CPU)
-    assert isinstance(mask, BlockMask)
-    with torch.no_grad(), live_tensors._LiveTensors() as live:
-        attend(q, q, q, mask)
-    assert live.peak >= q.numel() * 4
+def test_on_a_gpu_masks_are_counted_as_plain_attention(tiny_config: TransformerConfig) -> None:
+    masked = replace(tiny_config, sliding_window=16, sliding_layers=(0,))
+    assert without_masks(masked, shape(has_documents=True)) == (tiny_config, shape())
 
 
 def test_attention_by_blocks_keeps_its_probabilities(tiny_config: TransformerConfig) -> None:

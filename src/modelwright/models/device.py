@@ -61,7 +61,7 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
         raise UsageError(
             f"float8 needs an NVIDIA GPU of compute capability 8.9 or more (Ada, Hopper or newer), "
             f"and this would be trained on {_described(device)}",
-            fix="use --precision auto",
+            fix="use --precision auto (in 'run' --pretrain.precision auto)",
         )
     if name != "auto":
         return torch.float32 if name == "float32" else torch.bfloat16

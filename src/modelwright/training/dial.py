@@ -37,6 +37,9 @@ BYTES_PER_TOKEN = 3.3
 STEP_ROWS = 16
 """Windows in a step where the budget is a number of steps."""
 
+OFTEN = 4.0
+"""Readings of a text up to which they are worth nearly as much as new text (Muennighoff et al.)."""
+
 COMPILED_GAIN = 1.25
 """How many times as fast a CPU trains with compiled blocks, until the chosen shape is timed."""
 
@@ -224,6 +227,11 @@ def choose_for_time(shapes: list[Shape], seconds: float, has_examples: bool, tex
         f"{tokens / 1e6:.2f}M tokens, {tokens / text.tokens:.1f} times the text",
         expectation(shape, tokens, text),
     ]
+    if tokens > OFTEN * text.tokens:
+        reasons.append(
+            "so often that it may be learnt by heart: more text would help more than more time; "
+            "--pretrain.early-stopping 3 keeps the best weights"
+        )
     if has_examples:
         reasons.append(f"fine-tuning {finetune_seconds:.0f} s")
     expected = {

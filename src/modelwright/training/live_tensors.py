@@ -11,7 +11,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -100,6 +100,8 @@ def step_bytes(
     device : torch.device
         Where it runs; operations keep other tensors on a GPU than on a CPU.
     """
+    if device.type == "cuda":
+        config, shape = without_masks(config, shape)
     with _faking() as live, torch.device(device):
         model = CausalLM(config).train()
         model.recompute_activations = shape.recompute_activations
@@ -121,6 +123,17 @@ def step_bytes(
         optimizers.step(1.0, is_good, is_measured=True)
         events = tuple(live.events)
         return StepBytes(weights, state, gradients, live.peak, events[:before], events[before:])
+
+
+def without_masks(
+    config: TransformerConfig, shape: StepShape
+) -> tuple[TransformerConfig, StepShape]:
+    """The same with plain causal attention.
+
+    FlexAttention, which GPUs use for masks, keeps as much as that, and cannot be run on fake tensors.
+    """
+    plain = replace(config, sliding_window=None, sliding_layers=())
+    return plain, replace(shape, has_documents=False)
 
 
 def _make_state(model: CausalLM, optimizers: Optimizers, live: _LiveTensors) -> int:
@@ -154,8 +167,6 @@ def _faking() -> Iterator[_LiveTensors]:
 class _LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of storages from the operation that makes them until they are dropped."""
 
-    supports_higher_order_operators = True  # FlexAttention is one
-
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.now = self.peak = 0
@@ -167,7 +178,7 @@ class _LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
-        if not getattr(func, "is_view", False):  # a view of a real tensor would look like a new one
+        if not func.is_view:  # a view of a real tensor would look like a new one
             for leaf in tree_leaves(out):
                 if isinstance(leaf, Tensor):
                     self._see(leaf.untyped_storage())

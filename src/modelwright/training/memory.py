@@ -169,7 +169,28 @@ def check_fits(expected: Forecast, device: torch.device) -> None:
         f"training needs {expected}, and besides what is in use only {in_words(available)} "
         "can be had",
         fix="take fewer rows at once with --micro-batch-rows (results stay the same), or "
-        "--recompute-activations; or make the model smaller, or free memory",
+        "--recompute-activations (in 'run' --pretrain.micro-batch-rows and so on); or make the "
+        "model smaller, or free memory",
+    )
+
+
+def check_weights_fit(config: TransformerConfig, device: torch.device) -> None:
+    """Refuse a model whose weights alone would not fit to be trained, before they are made.
+
+    Each has a gradient and at least one number of optimizer state beside it, all float32.
+
+    Raises
+    ------
+    TrainingError
+        If they need more memory than can be had on a CPU.
+    """
+    needed, available = 3 * 4 * config.parameter_count(), free_bytes(torch.device("cpu"))
+    if device.type != "cpu" or needed <= available:
+        return
+    raise TrainingError(
+        f"training {config.parameter_count():,} parameters needs more than {in_words(needed)} of "
+        f"memory, and only {in_words(available)} can be had",
+        fix="make the model smaller (hidden_size, layers)",
     )
 
 

@@ -30,6 +30,7 @@ from modelwright.tokens.train import MULTIPLE
 from modelwright.training.batches import Batch, WindowBatches, next_token_batch
 from modelwright.training.callbacks.early_stopping import check_measured
 from modelwright.training.fit import fit
+from modelwright.training.memory import check_weights_fit
 from modelwright.training.objectives.distillation import distillation
 from modelwright.training.objectives.next_token import next_token
 from modelwright.training.objectives.objective import Objective
@@ -158,6 +159,7 @@ def _first_model(
         config = model_config(settings, tokenizer, settings.context_length or length)
         if taught_by is not None:
             config = replace(config, vocab_size=taught_by.vocab_size)
+        check_weights_fit(config, pick_device(settings.device))
         model = CausalLM(config)
         initialise(model, settings.seed)
         return model

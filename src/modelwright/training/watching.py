@@ -114,6 +114,6 @@ def _tracked_run(
 
 def _shown(measures: dict[str, float]) -> dict[str, str]:
     return {
-        name.removeprefix("validation_").replace("_", " "): f"{value:.3f}"
+        name.replace("validation_", "held-out ").replace("_", " "): f"{value:.3f}"
         for name, value in measures.items()
     }
