@@ -130,7 +130,7 @@ def without_masks(
 ) -> tuple[TransformerConfig, StepShape]:
     """The same with plain causal attention.
 
-    FlexAttention, which GPUs use for masks, keeps as much as that, and cannot be run on fake tensors.
+    FlexAttention, which GPUs use for masks, keeps as much, and cannot be run on fake tensors.
     """
     plain = replace(config, sliding_window=None, sliding_layers=())
     return plain, replace(shape, has_documents=False)
