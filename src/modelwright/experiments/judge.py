@@ -267,6 +267,7 @@ def _train(
                 batch_rows=settings.batch_rows,
                 learning_rate=1e-2,
                 matrix_learning_rate=2e-2,
+                precision="float32",  # so few steps on so little text must not hang on rounding
                 validation_count=0,
                 checkpoint_seconds=NEVER,
                 seed=seed,
