@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -237,6 +238,15 @@ def test_counting_leaves_what_is_compiled_as_it_is(tiny_config: TransformerConfi
     assert not graphs
     assert double(torch.ones(3)).sum() == 6
     assert len(graphs) == 1
+
+
+def test_an_interrupt_while_counting_is_not_lost(tiny_config: TransformerConfig) -> None:
+    def objective(model: CausalLM, batch: Batch) -> Losses:
+        signal.raise_signal(signal.SIGINT)
+        return next_token(model, batch)
+
+    with pytest.raises(KeyboardInterrupt):
+        step_bytes(tiny_config, objective, ADAMW, shape(), CPU)
 
 
 def test_on_a_gpu_masks_are_counted_as_plain_attention(tiny_config: TransformerConfig) -> None:

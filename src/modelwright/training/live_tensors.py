@@ -24,6 +24,7 @@ from modelwright.models.config import TransformerConfig
 from modelwright.models.transformer import CausalLM
 from modelwright.training.batches import Batch
 from modelwright.training.heap import Event
+from modelwright.training.interrupts import stop_requests
 from modelwright.training.objectives.objective import Objective
 from modelwright.training.optimizers import Optimizers, OptimizerSettings
 
@@ -102,6 +103,21 @@ def step_bytes(
     """
     if device.type == "cuda":
         config, shape = without_masks(config, shape)
+    # Raised while a dropped tensor is told of, an interrupt would be lost.
+    with stop_requests() as stop:
+        counted = _count(config, objective, optimizer, shape, device)
+    if stop.is_asked:
+        raise KeyboardInterrupt
+    return counted
+
+
+def _count(
+    config: TransformerConfig,
+    objective: Objective,
+    optimizer: OptimizerSettings,
+    shape: StepShape,
+    device: torch.device,
+) -> StepBytes:
     with _faking() as live, torch.device(device):
         model = CausalLM(config).train()
         model.recompute_activations = shape.recompute_activations
