@@ -104,21 +104,7 @@ def step_bytes(
     if device.type == "cuda":
         config, shape = without_masks(config, shape)
     # Raised while a dropped tensor is told of, an interrupt would be lost.
-    with stop_requests() as stop:
-        counted = _count(config, objective, optimizer, shape, device)
-    if stop.is_asked:
-        raise KeyboardInterrupt
-    return counted
-
-
-def _count(
-    config: TransformerConfig,
-    objective: Objective,
-    optimizer: OptimizerSettings,
-    shape: StepShape,
-    device: torch.device,
-) -> StepBytes:
-    with _faking() as live, torch.device(device):
+    with stop_requests() as stop, _faking() as live, torch.device(device):
         model = CausalLM(config).train()
         model.recompute_activations = shape.recompute_activations
         weights = live.now
@@ -138,7 +124,10 @@ def _count(
         is_good = torch.ones((), dtype=torch.bool) if device.type == "cuda" else None
         optimizers.step(1.0, is_good, is_measured=True)
         events = tuple(live.events)
-        return StepBytes(weights, state, gradients, live.peak, events[:before], events[before:])
+        counted = StepBytes(weights, state, gradients, live.peak, events[:before], events[before:])
+    if stop.is_asked:
+        raise KeyboardInterrupt
+    return counted
 
 
 def without_masks(
