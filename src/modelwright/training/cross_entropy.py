@@ -73,7 +73,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         head_gradient = torch.zeros_like(head, dtype=torch.float32)
         total = torch.zeros((), device=hidden.device)
         loss_and_slopes = fused_kernel() if compiled else in_passes
-        for part in _chunks(rows, table):
+        for part in row_chunks(rows, table):
             loss, slopes = loss_and_slopes(rows[part] @ table.t(), targets[part], weights[part])
             total += loss
             torch.mm(slopes, table, out=hidden_gradient[part])
@@ -128,13 +128,14 @@ def fused_kernel() -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
 
 def _forward(rows: Tensor, table: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     total = torch.zeros((), device=rows.device)
-    for part in _chunks(rows, table):
+    for part in row_chunks(rows, table):
         logs = torch.log_softmax(rows[part] @ table.t(), -1, dtype=torch.float32)
         total -= (logs.gather(1, targets[part, None]).squeeze(1) * weights[part]).sum()
     return total
 
 
-def _chunks(rows: Tensor, table: Tensor) -> list[slice]:
+def row_chunks(rows: Tensor, table: Tensor) -> list[slice]:
+    """Slices of hidden states (N, C) so short that their logits with a head (V, C) fit a chunk."""
     elements = CHUNK_ELEMENTS if rows.device.type == "cpu" else DEVICE_CHUNK_ELEMENTS
     size = max(1, elements // table.shape[0])
     return [slice(start, start + size) for start in range(0, rows.shape[0], size)]

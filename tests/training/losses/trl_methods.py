@@ -1,0 +1,745 @@
+"""TRL's own trainers and our losses on the same models and batches.
+
+:data:`METHODS` has a maker for each method; what it makes gives two losses of a batch, and
+:func:`difference` compares them and the gradients of all parameters. Used by the tests here and by
+``benchmarks/alignment/parity.py``. Needs TRL 1.16.0.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+
+import torch
+import transformers
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from modelwright.models.config import TransformerConfig
+from modelwright.models.pretrained import load_model, save_model
+from modelwright.models.transformer import CausalLM, initialise
+from modelwright.tokens.train import train_tokenizer
+from modelwright.training.batches import Batch
+from modelwright.training.losses import policy as policy_losses
+from modelwright.training.losses import reference_free
+from modelwright.training.losses.kl import kl_penalties
+from modelwright.training.losses.log_probabilities import log_probabilities, sequence_sums, to_rows
+from modelwright.training.losses.preference import Pairs, preference_loss
+from modelwright.training.losses.reward import bradley_terry
+from modelwright.training.losses.unpaired import apo_zero_unpaired, kl_baseline, kto, mismatched
+from modelwright.training.objectives.next_token import next_token
+
+Ids = list[int]
+Text = tuple[Ids, Ids]
+"""A prompt and an answer."""
+
+MAX_COMPLETION = 12
+USED_IDS = range(256)
+"""What random texts are made of: single bytes, none of the special tokens, which come last."""
+
+
+@dataclass(frozen=True)
+class Folders:
+    """A policy and a reference, tiny and random, and their tokenizer."""
+
+    policy: Path
+    reference: Path
+    tokenizer: Path
+    output: Path
+
+
+@dataclass(frozen=True)
+class Method:
+    """One loss, twice: of a batch that ``examples`` draws.
+
+    ``our_parameters`` are those of ``their_model`` by the same names.
+    """
+
+    examples: Callable[[random.Random], Any]
+    theirs: Callable[[Any], Tensor]
+    ours: Callable[[Any], Tensor]
+    their_model: nn.Module
+    our_parameters: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of one batch: the loss of each, and ‖difference‖ / ‖theirs‖ over all gradients together."""
+
+    theirs: float
+    ours: float
+    gradient: float
+
+    @property
+    def loss(self) -> float:
+        """Relative to theirs."""
+        return abs(self.ours - self.theirs) / abs(self.theirs)
+
+
+def difference(method: Method, seed: int) -> Difference:
+    """Both losses and their gradients on the random batch of that seed."""
+    examples = method.examples(random.Random(seed))
+    their_loss, our_loss = method.theirs(examples), method.ours(examples)
+    names = list(method.our_parameters)
+    their_parameters = dict(method.their_model.named_parameters())
+    theirs = torch.autograd.grad(their_loss, [their_parameters[name] for name in names])
+    ours = torch.autograd.grad(our_loss, [method.our_parameters[name] for name in names])
+    squares = sum(float(((a - b).double() ** 2).sum()) for a, b in zip(theirs, ours, strict=True))
+    scale = sum(float((a.double() ** 2).sum()) for a in theirs)
+    return Difference(their_loss.item(), our_loss.item(), (squares / scale) ** 0.5)
+
+
+def make_folders(root: Path) -> Folders:
+    """Write the models and the tokenizer."""
+    folders = Folders(root / "policy", root / "reference", root / "tokenizer", root / "output")
+    folders.tokenizer.mkdir()
+    train_tokenizer(["The quick brown fox jumps over the lazy dog, 1234 times."] * 20, 512,
+                    folders.tokenizer)  # fmt: skip
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folders.tokenizer)
+    config = TransformerConfig(
+        vocab_size=512,
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=16,
+        max_position_embeddings=64,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    for seed, folder in enumerate((folders.policy, folders.reference)):
+        model = CausalLM(config)
+        initialise(model, seed)
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():  # no projection is zero, and the two models differ
+            for parameter in model.parameters():
+                parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+        folder.mkdir()
+        save_model(model, folder)
+    return folders
+
+
+# What random batches are made of.
+
+
+def ids(dice: random.Random, most: int) -> Ids:
+    return dice.choices(USED_IDS, k=dice.randint(1, most))
+
+
+def texts(dice: random.Random) -> list[Text]:
+    return [(ids(dice, 8), ids(dice, MAX_COMPLETION)) for _ in range(dice.randint(2, 5))]
+
+
+@dataclass(frozen=True)
+class Pair:
+    prompt: Ids
+    chosen: Ids
+    rejected: Ids
+    margin: float
+
+
+def pairs(dice: random.Random) -> list[Pair]:
+    return [
+        Pair(prompt, chosen, ids(dice, MAX_COMPLETION), dice.random())
+        for prompt, chosen in texts(dice)
+    ]
+
+
+@dataclass(frozen=True)
+class Rollout:
+    prompt: Ids
+    completion: Ids
+    old: list[float]
+    advantage: float
+
+
+# Our side.
+
+
+def target_log_probabilities(
+    model: CausalLM, rows: list[Text], temperature: float = 1.0, with_prompts: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Log-probabilities (N,) of the answers' tokens, and a mask (B, T) of where they are."""
+    tokens = pad_sequence([torch.tensor(prompt + answer) for prompt, answer in rows], True)
+    mask = torch.zeros(tokens.shape, dtype=torch.bool)
+    for row, (prompt, answer) in enumerate(rows):
+        mask[row, 0 if with_prompts else len(prompt) : len(prompt) + len(answer)] = True
+    mask = mask[:, 1:]
+    hidden = model.hidden_states(tokens[:, :-1])[mask]
+    targets = tokens[:, 1:][mask]
+    return log_probabilities(hidden, model.lm_head.weight, targets, temperature), mask
+
+
+def answer_sums(model: CausalLM, rows: list[Text], with_prompts: bool = False) -> Tensor:
+    """Log-probability of each answer (B,)."""
+    values, mask = target_log_probabilities(model, rows, with_prompts=with_prompts)
+    return sequence_sums(values, mask.nonzero()[:, 0], len(rows))
+
+
+def lengths(answers: list[Ids]) -> Tensor:
+    return torch.tensor([float(len(answer)) for answer in answers])
+
+
+def our_pairs(policy: CausalLM, reference: CausalLM, batch: list[Pair]) -> Pairs:
+    rows = [(pair.prompt, pair.chosen) for pair in batch]
+    rows += [(pair.prompt, pair.rejected) for pair in batch]
+    with torch.no_grad():
+        references = answer_sums(reference, rows).chunk(2)
+    return Pairs(
+        *answer_sums(policy, rows).chunk(2),
+        *references,
+        lengths([pair.chosen for pair in batch]),
+        lengths([pair.rejected for pair in batch]),
+    )
+
+
+def parameters(model: nn.Module, without: str = "none") -> dict[str, Tensor]:
+    return {name: value for name, value in model.named_parameters() if name != without}
+
+
+# TRL's side.
+
+
+def their_model(folder: Path) -> Any:
+    return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+
+
+def their_arguments(folders: Folders) -> dict[str, Any]:
+    return {
+        "output_dir": str(folders.output),
+        "use_cpu": True,
+        "bf16": False,
+        "report_to": "none",
+        "per_device_train_batch_size": 4,
+        "gradient_checkpointing": False,
+        "disable_tqdm": True,
+    }
+
+
+def tokenizer_of(folders: Folders) -> Any:
+    return transformers.AutoTokenizer.from_pretrained(folders.tokenizer)
+
+
+def data_set(row: dict[str, Any]) -> Any:
+    """What a trainer must be given at its start; the batches come later."""
+    from datasets import Dataset
+
+    return Dataset.from_list([row] * 4)
+
+
+PAIR_ROW = {"prompt": "The quick", "chosen": " brown fox", "rejected": " lazy dog"}
+
+
+def sft(folders: Folders) -> Method:
+    """Only the answers are learnt; token mean."""
+    from trl import SFTConfig, SFTTrainer
+
+    row = {"prompt": PAIR_ROW["prompt"], "completion": PAIR_ROW["chosen"]}
+    trainer = SFTTrainer(
+        model=their_model(folders.policy),
+        args=SFTConfig(max_length=None, **their_arguments(folders)),
+        train_dataset=data_set(row),
+        processing_class=tokenizer_of(folders),
+    )
+    policy = load_model(folders.policy)
+
+    def theirs(batch: list[Text]) -> Tensor:
+        rows = [
+            {
+                "input_ids": prompt + answer,
+                "labels": [-100] * len(prompt) + answer,
+                "completion_mask": [0] * len(prompt) + [1] * len(answer),
+            }
+            for prompt, answer in batch
+        ]
+        loss: Tensor = trainer.compute_loss(trainer.model, trainer.data_collator(rows))
+        return loss
+
+    def ours(batch: list[Text]) -> Tensor:
+        tokens = pad_sequence([torch.tensor(prompt + answer) for prompt, answer in batch], True)
+        weights = torch.zeros(tokens.shape)
+        for row, (prompt, answer) in enumerate(batch):
+            weights[row, len(prompt) : len(prompt) + len(answer)] = 1.0
+        inputs = Batch(tokens[:, :-1], tokens[:, 1:], weights[:, 1:])
+        return next_token(policy, inputs).total / inputs.weights.sum()
+
+    return Method(texts, theirs, ours, trainer.model, parameters(policy))
+
+
+def dpo(name: str, smoothing: float = 0.0, beta: float = 0.1, theirs: str = "") -> Any:
+    def make(folders: Folders) -> Method:
+        from trl import DPOConfig, DPOTrainer
+
+        trainer = DPOTrainer(
+            model=their_model(folders.policy),
+            ref_model=their_model(folders.reference),
+            args=DPOConfig(
+                loss_type=[theirs or name],
+                beta=beta,
+                label_smoothing=smoothing,
+                **their_arguments(folders),
+            ),
+            train_dataset=data_set(PAIR_ROW),
+            processing_class=tokenizer_of(folders),
+        )
+        policy, reference = load_model(folders.policy), load_model(folders.reference)
+
+        def their_loss(batch: list[Pair]) -> Tensor:
+            rows = [
+                {
+                    "prompt_ids": pair.prompt,
+                    "chosen_ids": pair.chosen,
+                    "rejected_ids": pair.rejected,
+                }
+                for pair in batch
+            ]
+            loss: Tensor = trainer.compute_loss(trainer.model, trainer.data_collator(rows))
+            return loss
+
+        def our_loss(batch: list[Pair]) -> Tensor:
+            found = our_pairs(policy, reference, batch)
+            return preference_loss(name)(found, beta, smoothing).mean()
+
+        # Sorting one pair changes nothing: there TRL's AOT is conservative DPO, which it lacks.
+        draw = pairs if name != "cdpo" else lambda dice: pairs(dice)[:1]
+        return Method(draw, their_loss, our_loss, trainer.model, parameters(policy))
+
+    return make
+
+
+@dataclass(frozen=True)
+class Judged:
+    prompt: Ids
+    answer: Ids
+    desirable: bool
+
+
+def kto_batch(dice: random.Random) -> list[Judged]:
+    return [Judged(prompt, answer, dice.random() < 0.5) for prompt, answer in texts(dice)]
+
+
+def unpaired(loss_type: str) -> Any:
+    """Undesirable answers weigh 1.33."""
+
+    def make(folders: Folders) -> Method:
+        from trl import KTOConfig, KTOTrainer
+
+        row = {"prompt": PAIR_ROW["prompt"], "completion": PAIR_ROW["chosen"], "label": True}
+        trainer = KTOTrainer(
+            model=their_model(folders.policy),
+            ref_model=their_model(folders.reference),
+            args=KTOConfig(
+                loss_type=loss_type, undesirable_weight=1.33, **their_arguments(folders)
+            ),
+            train_dataset=data_set(row),
+            processing_class=tokenizer_of(folders),
+        )
+        policy, reference = load_model(folders.policy), load_model(folders.reference)
+
+        def their_loss(batch: list[Judged]) -> Tensor:
+            rows = [
+                {
+                    "prompt_ids": judged.prompt,
+                    "completion_ids": judged.answer,
+                    "label": judged.desirable,
+                }
+                for judged in batch
+            ]
+            if loss_type == "kto":
+                for row, other in zip(rows, mismatched(len(batch)), strict=True):
+                    row["KL_completion_ids"] = batch[other].answer
+            loss: Tensor = trainer.compute_loss(trainer.model, trainer.data_collator(rows))
+            return loss
+
+        def our_loss(batch: list[Judged]) -> Tensor:
+            rows = [(judged.prompt, judged.answer) for judged in batch]
+            desirable = torch.tensor([judged.desirable for judged in batch])
+            with torch.no_grad():
+                references = answer_sums(reference, rows)
+            ratios = answer_sums(policy, rows) - references
+            if loss_type != "kto":
+                return apo_zero_unpaired(ratios, desirable, 0.1, 1.0, 1.33).mean()
+            z0 = kto_baseline(policy, reference, batch)
+            return kto(ratios, desirable, z0, 0.1, 1.0, 1.33).mean()
+
+        return Method(kto_batch, their_loss, our_loss, trainer.model, parameters(policy))
+
+    return make
+
+
+def kto_baseline(policy: CausalLM, reference: CausalLM, batch: list[Judged]) -> Tensor:
+    """z0 of a batch."""
+    others = mismatched(len(batch))
+    rows = [(one.prompt, batch[other].answer) for one, other in zip(batch, others, strict=True)]
+    with torch.no_grad():
+        return kl_baseline(answer_sums(policy, rows) - answer_sums(reference, rows))
+
+
+def concatenated(trainer: Any, batch: list[Pair]) -> Any:
+    """A batch in the form of TRL's ORPO and CPO."""
+    rows = []
+    for pair in batch:
+        row = dict[str, Ids]()
+        for side, answer in (("chosen", pair.chosen), ("rejected", pair.rejected)):
+            row[f"{side}_input_ids"] = pair.prompt + answer
+            row[f"{side}_attention_mask"] = [1] * len(pair.prompt + answer)
+            row[f"{side}_labels"] = [-100] * len(pair.prompt) + answer
+        rows.append(row)
+    return trainer.data_collator(rows)
+
+
+def orpo(folders: Folders) -> Method:
+    from trl.experimental.orpo import ORPOConfig, ORPOTrainer
+
+    trainer = ORPOTrainer(
+        model=their_model(folders.policy),
+        args=ORPOConfig(beta=0.1, **their_arguments(folders)),
+        train_dataset=data_set(PAIR_ROW),
+        processing_class=tokenizer_of(folders),
+    )
+    policy = load_model(folders.policy)
+
+    def theirs(batch: list[Pair]) -> Tensor:
+        loss: Tensor = trainer.compute_loss(trainer.model, concatenated(trainer, batch))
+        return loss
+
+    def ours(batch: list[Pair]) -> Tensor:
+        chosen = [(pair.prompt, pair.chosen) for pair in batch]
+        rejected = [(pair.prompt, pair.rejected) for pair in batch]
+        tokens = sum(len(prompt + answer) - 1 for prompt, answer in chosen)
+        return reference_free.orpo(
+            answer_sums(policy, chosen) / lengths([pair.chosen for pair in batch]),
+            answer_sums(policy, rejected) / lengths([pair.rejected for pair in batch]),
+            answer_sums(policy, chosen, with_prompts=True),
+            tokens / len(batch),
+            0.1,
+        ).mean()
+
+    return Method(pairs, theirs, ours, trainer.model, parameters(policy))
+
+
+def cpo(loss_type: str, smoothing: float = 0.0) -> Any:
+    beta, margin = (2.0, 0.5) if loss_type == "simpo" else (0.1, 0.0)
+    likelihood = 0.0 if loss_type == "simpo" else 1.0
+
+    def make(folders: Folders) -> Method:
+        from trl.experimental.cpo import CPOConfig, CPOTrainer
+
+        trainer = CPOTrainer(
+            model=their_model(folders.policy),
+            args=CPOConfig(
+                loss_type=loss_type,
+                beta=beta,
+                simpo_gamma=margin,
+                cpo_alpha=likelihood,
+                label_smoothing=smoothing,
+                **their_arguments(folders),
+            ),
+            train_dataset=data_set(PAIR_ROW),
+            processing_class=tokenizer_of(folders),
+        )
+        policy = load_model(folders.policy)
+
+        def theirs(batch: list[Pair]) -> Tensor:
+            loss: Tensor = trainer.compute_loss(trainer.model, concatenated(trainer, batch))
+            return loss
+
+        def ours(batch: list[Pair]) -> Tensor:
+            chosen = answer_sums(policy, [(pair.prompt, pair.chosen) for pair in batch])
+            rejected = answer_sums(policy, [(pair.prompt, pair.rejected) for pair in batch])
+            good, bad = (
+                lengths([pair.chosen for pair in batch]),
+                lengths([pair.rejected for pair in batch]),
+            )
+            if loss_type == "simpo":
+                losses = reference_free.simpo(
+                    chosen / good, rejected / bad, beta, margin, smoothing
+                )
+            else:
+                losses = reference_free.cpo(
+                    chosen, rejected, good.mean().item(), beta, likelihood, smoothing
+                )
+            return losses.mean()
+
+        return Method(pairs, theirs, ours, trainer.model, parameters(policy))
+
+    return make
+
+
+def reward(centring: float, with_margin: bool) -> Any:
+    """The score is read at the last token, from a head that both have."""
+
+    def make(folders: Folders) -> Method:
+        from trl import RewardConfig, RewardTrainer
+
+        torch.manual_seed(0)
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(
+            folders.policy, num_labels=1, dtype=torch.float32
+        )
+        trainer = RewardTrainer(
+            model=model,
+            args=RewardConfig(
+                center_rewards_coefficient=centring or None, **their_arguments(folders)
+            ),
+            train_dataset=data_set(PAIR_ROW),
+            processing_class=tokenizer_of(folders),
+        )
+        policy = load_model(folders.policy)
+        head = model.score.weight.detach().clone().requires_grad_()
+
+        def theirs(batch: list[Pair]) -> Tensor:
+            rows = [
+                {
+                    "chosen_ids": pair.prompt + pair.chosen,
+                    "rejected_ids": pair.prompt + pair.rejected,
+                }
+                | ({"margin": pair.margin} if with_margin else {})
+                for pair in batch
+            ]
+            loss: Tensor = trainer.compute_loss(trainer.model, trainer.data_collator(rows))
+            return loss
+
+        def scores(rows: list[Ids]) -> Tensor:
+            tokens = pad_sequence([torch.tensor(row) for row in rows], True)
+            last = torch.tensor([len(row) - 1 for row in rows])
+            hidden = policy.hidden_states(tokens)[torch.arange(len(rows)), last]
+            return (hidden @ head.t()).squeeze(1)
+
+        def ours(batch: list[Pair]) -> Tensor:
+            margins = torch.tensor([pair.margin for pair in batch]) if with_margin else None
+            chosen = scores([pair.prompt + pair.chosen for pair in batch])
+            rejected = scores([pair.prompt + pair.rejected for pair in batch])
+            return bradley_terry(chosen, rejected, margins, centring).mean()
+
+        own = parameters(policy, without="lm_head.weight") | {"score.weight": head}
+        return Method(pairs, theirs, ours, trainer.model, own)
+
+    return make
+
+
+Surrogate = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(ratios, advantages, log-probabilities) → losses."""
+
+
+@dataclass(frozen=True)
+class PolicyMethod:
+    """What a policy loss is put together of here, and how TRL is told the same."""
+
+    loss_type: str = "grpo"
+    aggregation: policy_losses.Aggregation = "grpo"
+    level: policy_losses.RatioLevel = "token"
+    surrogate: Surrogate = lambda ratios, advantages, _: policy_losses.clipped(ratios, advantages)
+    beta: float = 0.0
+    corrected: bool = True
+    temperature: float = 1.0
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def loss(self, policy: CausalLM, reference: CausalLM, batch: list[Rollout]) -> Tensor:
+        """Ours."""
+        rows = [(rollout.prompt, rollout.completion) for rollout in batch]
+        values, mask = target_log_probabilities(policy, rows, self.temperature)
+        now = to_rows(values, mask)
+        old = to_rows(torch.tensor([value for rollout in batch for value in rollout.old]), mask)
+        advantages = torch.tensor([[rollout.advantage] for rollout in batch])
+        ratios = policy_losses.log_ratios(self.level, now, old, mask).exp()
+        losses = self.surrogate(ratios, advantages, now)
+        if self.beta:
+            with torch.no_grad():
+                values, _ = target_log_probabilities(reference, rows, self.temperature)
+            corrections = ratios if self.corrected else None
+            penalties = kl_penalties("k3", now, to_rows(values, mask), corrections)
+            losses = losses + self.beta * penalties
+        weights, divisor = policy_losses.token_weights(self.aggregation, mask, MAX_COMPLETION)
+        return (losses * weights).sum() / divisor
+
+
+def rollouts_of(policy: CausalLM, temperature: float) -> Callable[[random.Random], list[Rollout]]:
+    """Rollouts of a policy that has moved on since: ratios lie on both sides of the clip."""
+
+    def draw(dice: random.Random) -> list[Rollout]:
+        rows = texts(dice)
+        with torch.no_grad():
+            values, _ = target_log_probabilities(policy, rows, temperature)
+        old = iter(values.tolist())
+        return [
+            Rollout(
+                prompt,
+                answer,
+                [min(next(old) + dice.gauss(0.0, 0.3), 0.0) for _ in answer],
+                dice.gauss(0.5, 1.0),
+            )
+            for prompt, answer in rows
+        ]
+
+    return draw
+
+
+def grpo(method: PolicyMethod) -> Any:
+    def make(folders: Folders) -> Method:
+        from trl import GRPOConfig, GRPOTrainer
+
+        trainer = GRPOTrainer(
+            model=their_model(folders.policy),
+            reward_funcs=lambda completions, **_: [0.0] * len(completions),
+            args=GRPOConfig(
+                loss_type=method.loss_type,
+                beta=method.beta,
+                use_bias_correction_kl=method.corrected,
+                temperature=method.temperature,
+                importance_sampling_level="token" if method.level == "token" else "sequence",
+                num_generations=4,
+                max_completion_length=MAX_COMPLETION,
+                **dict(method.options),
+                **their_arguments(folders),
+            ),
+            train_dataset=data_set({"prompt": "The quick"}),
+            processing_class=tokenizer_of(folders),
+        )
+        trainer.current_gradient_accumulation_steps = 1
+        their_reference = their_model(folders.reference)
+        policy, reference = load_model(folders.policy), load_model(folders.reference)
+
+        def theirs(batch: list[Rollout]) -> Tensor:
+            inputs = padded_rollouts(batch)
+            if method.beta:
+                inputs["ref_per_token_logps"] = their_log_probabilities(
+                    trainer, their_reference, inputs
+                )
+            trainer.model.train()
+            loss: Tensor = trainer.compute_loss(trainer.model, inputs)
+            return loss
+
+        def ours(batch: list[Rollout]) -> Tensor:
+            return method.loss(policy, reference, batch)
+
+        draw = rollouts_of(policy, method.temperature)
+        return Method(draw, theirs, ours, trainer.model, parameters(policy))
+
+    return make
+
+
+def padded_rollouts(batch: list[Rollout]) -> dict[str, Tensor]:
+    """A batch as TRL's GRPO trainer passes it on: prompts padded left, completions right."""
+    prompts = [torch.tensor(rollout.prompt) for rollout in batch]
+    completions = [torch.tensor(rollout.completion) for rollout in batch]
+    mask = pad_sequence([torch.ones_like(one) for one in completions], True)
+    return {
+        "prompt_ids": pad_sequence(prompts, True, padding_side="left"),
+        "prompt_mask": pad_sequence(
+            [torch.ones_like(one) for one in prompts], True, padding_side="left"
+        ),
+        "completion_ids": pad_sequence(completions, True),
+        "completion_mask": mask,
+        "advantages": torch.tensor([rollout.advantage for rollout in batch]),
+        "old_per_token_logps": pad_sequence([torch.tensor(one.old) for one in batch], True),
+        "num_items_in_batch": mask.sum(),
+    }
+
+
+def their_log_probabilities(trainer: Any, model: Any, inputs: dict[str, Tensor]) -> Tensor:
+    with torch.no_grad():
+        values: Tensor = trainer._get_per_token_logps_and_entropies(
+            model,
+            torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1),
+            torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1),
+            inputs["completion_ids"].shape[1],
+        )[0]
+    return values
+
+
+def rloo(folders: Folders) -> Method:
+    from trl import RLOOConfig, RLOOTrainer
+
+    trainer = RLOOTrainer(
+        model=their_model(folders.policy),
+        reward_funcs=lambda completions, **_: [0.0] * len(completions),
+        args=RLOOConfig(beta=0.0, num_generations=4, **their_arguments(folders)),
+        train_dataset=data_set({"prompt": "The quick"}),
+        processing_class=tokenizer_of(folders),
+    )
+    policy = load_model(folders.policy)
+    method = PolicyMethod(level="sequence_sum")
+
+    def theirs(batch: list[Rollout]) -> Tensor:
+        inputs = padded_rollouts(batch)
+        inputs["old_logps"] = torch.tensor([sum(rollout.old) for rollout in batch])
+        trainer.model.train()
+        loss: Tensor = trainer.compute_loss(trainer.model, inputs)
+        return loss
+
+    def ours(batch: list[Rollout]) -> Tensor:
+        return method.loss(policy, policy, batch)
+
+    draw = rollouts_of(policy, 1.0)
+    return Method(draw, theirs, ours, trainer.model, parameters(policy))
+
+
+def wide(ratios: Tensor, advantages: Tensor, _: Tensor) -> Tensor:
+    return policy_losses.clipped(ratios, advantages, 0.2, 0.28)
+
+
+def limited(ratios: Tensor, advantages: Tensor, _: Tensor) -> Tensor:
+    return policy_losses.clipped(ratios, advantages, 0.2, 0.2, ceiling=1.5)
+
+
+def soft(ratios: Tensor, advantages: Tensor, _: Tensor) -> Tensor:
+    return policy_losses.sapo(ratios, advantages)
+
+
+def capped(ratios: Tensor, advantages: Tensor, log_probabilities: Tensor) -> Tensor:
+    return policy_losses.cispo(ratios, advantages, log_probabilities, ceiling=1.2)
+
+
+KL = 0.04
+
+METHODS: dict[str, Callable[[Folders], Method]] = {
+    "SFT, answers only": sft,
+    "DPO sigmoid": dpo("sigmoid"),
+    "DPO cdpo, ε 0.1 (TRL: aot of one pair)": dpo("cdpo", 0.1, theirs="aot"),
+    "DPO robust, ε 0.1": dpo("robust", 0.1),
+    "DPO sigmoid_norm": dpo("sigmoid_norm", beta=2.0),
+    "DPO hinge": dpo("hinge"),
+    "DPO ipo": dpo("ipo"),
+    "DPO exo_pair, ε 0.1": dpo("exo_pair", 0.1),
+    "DPO nca_pair": dpo("nca_pair"),
+    "DPO bco_pair": dpo("bco_pair"),
+    "DPO sppo_hard": dpo("sppo_hard"),
+    "DPO aot, ε 0.1": dpo("aot", 0.1),
+    "DPO aot_unpaired, ε 0.1": dpo("aot_unpaired", 0.1),
+    "DPO apo_zero": dpo("apo_zero"),
+    "DPO apo_down": dpo("apo_down"),
+    "DPO discopop": dpo("discopop"),
+    "KTO": unpaired("kto"),
+    "KTO apo_zero_unpaired": unpaired("apo_zero_unpaired"),
+    "ORPO": orpo,
+    "SimPO": cpo("simpo"),
+    "CPO, ε 0.1": cpo("sigmoid", 0.1),
+    "reward model": reward(0.0, with_margin=False),
+    "reward model, margin and centring": reward(0.01, with_margin=True),
+    "GRPO grpo": grpo(PolicyMethod()),
+    "GRPO grpo, KL": grpo(PolicyMethod(beta=KL)),
+    "GRPO grpo, KL not corrected": grpo(PolicyMethod(beta=KL, corrected=False)),
+    "GRPO grpo, KL, temperature 0.7": grpo(PolicyMethod(beta=KL, temperature=0.7)),
+    "GRPO dr_grpo, KL": grpo(PolicyMethod("dr_grpo", "dr_grpo", beta=KL)),
+    "GRPO bnpo, KL": grpo(PolicyMethod("bnpo", "bnpo", beta=KL)),
+    "GRPO dapo, KL, ε 0.2 and 0.28": grpo(
+        PolicyMethod("dapo", "dapo", surrogate=wide, beta=KL, options=(("epsilon_high", 0.28),))
+    ),
+    "GRPO dapo, δ 1.5": grpo(
+        PolicyMethod("dapo", "dapo", surrogate=limited, options=(("delta", 1.5),))
+    ),
+    "GSPO, KL": grpo(PolicyMethod(level="sequence_mean", beta=KL)),
+    "GRPO luspo": grpo(PolicyMethod("luspo", "luspo", level="sequence_mean")),
+    "GRPO cispo, KL": grpo(
+        PolicyMethod("cispo", "dapo", surrogate=capped, beta=KL, options=(("epsilon_high", 1.2),))
+    ),
+    "GRPO sapo, KL": grpo(PolicyMethod("sapo", "grpo", surrogate=soft, beta=KL)),
+    "RLOO": rloo,
+}
