@@ -151,7 +151,7 @@ def test_recomputed_activations_change_no_bit(name: str, precision: torch.dtype)
     results = []
     for recompute in (False, True):
         model = randomised(SHAPES[name]).train()
-        model.recompute_activations = recompute
+        model.model.recompute_activations = recompute
         with torch.autocast("cpu", precision, enabled=precision is not torch.float32):
             logits = model(TOKENS, documents=TOKENS // 48).float()
         loss = F.cross_entropy(logits.flatten(0, 1), TOKENS.flatten())
@@ -165,7 +165,7 @@ def test_recomputing_keeps_less() -> None:
     kept = []
     for recompute in (False, True):
         model = randomised(shape()).train()
-        model.recompute_activations = recompute
+        model.model.recompute_activations = recompute
         numbers = 0
 
         def count(tensor: torch.Tensor) -> torch.Tensor:

@@ -20,11 +20,12 @@ from modelwright.models.config import TransformerConfig
 from modelwright.models.sharded import whole
 from modelwright.models.transformer import CausalLM, initialise
 from modelwright.training.averaging import AveragingSettings, WeightAverage
-from modelwright.training.batches import ExampleBatches, TokenizedExample
+from modelwright.training.batches import Batch, supervised_batches
 from modelwright.training.budget import Horizon
 from modelwright.training.callbacks.averaging import Averaging
 from modelwright.training.callbacks.callback import StepReport
 from modelwright.training.checkpoint import CheckpointWriter, TrainState, load_checkpoint
+from modelwright.training.examples import ExampleBatches, TokenizedExample
 from modelwright.training.loop import Loop
 from modelwright.training.objectives.distillation import distillation
 from modelwright.training.objectives.next_token import next_token
@@ -34,6 +35,7 @@ from modelwright.training.parallel.shares import SharedBatches
 from modelwright.training.parallel.spread import forward_together, shard
 from modelwright.training.parallel.world import this_world
 from modelwright.training.schedule import WarmupStableDecay
+from modelwright.training.sequences import Layout
 
 CONFIG = TransformerConfig(
     vocab_size=64,
@@ -115,7 +117,7 @@ def gradients_file(folder: Path, step: int) -> Path:
     return folder.with_name(f"{folder.name}-gradients-{step}.safetensors")
 
 
-def batches() -> ExampleBatches:
+def batches() -> ExampleBatches[Batch]:
     """Rows of unequal length and weight, in 3 micro-batches: one process gets filling."""
     generator = torch.Generator().manual_seed(0)
     made = []
@@ -124,7 +126,7 @@ def batches() -> ExampleBatches:
         ids = torch.randint(0, CONFIG.vocab_size, (length,), generator=generator).tolist()
         trained = [place > length // 3 for place in range(length)]
         made.append(TokenizedExample.of(ids, trained, True))
-    return ExampleBatches(made, rows=8, micro_rows=3, pad=0, seed=0)
+    return supervised_batches(made, rows=8, micro_rows=3, seed=0, layout=Layout(0))
 
 
 if __name__ == "__main__":

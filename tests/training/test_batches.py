@@ -5,7 +5,9 @@ import torch
 
 from modelwright.tokens.shards import ShardWriter, TokenShards, write_index
 from modelwright.tokens.tokenizer import Tokenizer
-from modelwright.training.batches import ExampleBatches, TokenizedExample, WindowBatches
+from modelwright.training.batches import WindowBatches, supervised_batches
+from modelwright.training.examples import TokenizedExample
+from modelwright.training.sequences import Layout
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,7 @@ def examples() -> list[TokenizedExample]:
 
 
 def test_examples_come_once_an_epoch_and_padding_has_no_weight() -> None:
-    batches = ExampleBatches(examples(), rows=8, micro_rows=4, pad=499, seed=0)
+    batches = supervised_batches(examples(), rows=8, micro_rows=4, seed=0, layout=Layout(499))
     assert batches.steps_per_epoch == 6
     for epoch in range(2):
         seen = []
@@ -85,5 +87,5 @@ def test_examples_come_once_an_epoch_and_padding_has_no_weight() -> None:
 
 
 def test_fewer_examples_than_a_batch() -> None:
-    batches = ExampleBatches(examples()[:3], rows=32, micro_rows=32, pad=0, seed=0)
+    batches = supervised_batches(examples()[:3], rows=32, micro_rows=32, seed=0, layout=Layout(0))
     assert sum(batch.tokens.shape[0] for batch in batches.at(17)) == 3

@@ -9,6 +9,7 @@ from modelwright.models.config import TransformerConfig
 from modelwright.models.families.table import FAMILIES, in_family
 from modelwright.models.transformer import CausalLM, initialise
 from modelwright.training.batches import Batch
+from modelwright.training.micro_batch import summed_totals
 from modelwright.training.objectives.distillation import distillation
 from modelwright.training.objectives.next_token import next_token
 from modelwright.training.objectives.objective import Objective
@@ -41,9 +42,10 @@ def gradients(
     model: CausalLM, objective: Objective, batches: list[Batch]
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     model.zero_grad(set_to_none=True)
+    totals = summed_totals(batches)
     total = torch.zeros(())
     for batch in batches:
-        losses = objective(model, batch)
+        losses = objective(model, batch, totals)
         losses.total.backward()  # type: ignore[no-untyped-call]
         total = total + losses.total.detach()
     return total, {
@@ -90,11 +92,11 @@ def test_one_step_in_four_ways(family: str, name: str, documents: list[Batch]) -
     model = model_of(family, 0)
     objective = next_token if name == "next token" else distillation(model_of(family, 1), 2.0, 0.5)
     loss, expected = gradients(model, objective, [padded(documents)])
-    model.recompute_activations = True
+    model.model.recompute_activations = True
     recomputed = gradients(model, objective, [padded(documents)])
     assert torch.equal(recomputed[0], loss)
     assert all(torch.equal(recomputed[1][key], expected[key]) for key in expected)
-    model.recompute_activations = False
+    model.model.recompute_activations = False
     whole = torch.stack([gradient.norm() for gradient in expected.values()]).norm()
     for other in (documents, [packed(documents)]):
         other_loss, others = gradients(model, objective, other)

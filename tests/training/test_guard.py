@@ -177,7 +177,7 @@ def train(
     for step in range(1, steps + 1):
         pattern = torch.randint(0, 500, (rows, 8)).repeat(1, 4)
         batch = Batch(pattern[:, :-1], pattern[:, 1:], torch.ones(rows, 31))
-        loss = next_token(model, batch).total / (31 * rows)
+        loss = next_token(model, batch, {"tokens": 31 * rows}).total
         loss.backward()  # type: ignore[no-untyped-call]
         norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0))
         verdict = guard.judge(step, loss.item(), norm, rate)

@@ -12,13 +12,15 @@ from modelwright.core.progress import SilentProgress
 from modelwright.models.config import TransformerConfig
 from modelwright.models.transformer import CausalLM, initialise
 from modelwright.training.averaging import AveragingSettings, WeightAverage
-from modelwright.training.batches import Batch, ExampleBatches, TokenizedExample
+from modelwright.training.batches import Batch, supervised_batches
 from modelwright.training.budget import Horizon
 from modelwright.training.callbacks.averaging import Averaging
 from modelwright.training.callbacks.callback import StepReport
 from modelwright.training.callbacks.logging import Logging
 from modelwright.training.checkpoint import CheckpointWriter, TrainState, load_checkpoint
+from modelwright.training.examples import ExampleBatches, TokenizedExample
 from modelwright.training.loop import Loop
+from modelwright.training.micro_batch import Totals, summed_totals
 from modelwright.training.names import OptimizerName
 from modelwright.training.objectives.next_token import next_token
 from modelwright.training.objectives.objective import Losses, Objective
@@ -26,10 +28,11 @@ from modelwright.training.optimizers import Optimizers, OptimizerSettings
 from modelwright.training.parallel.forward import forward_alone
 from modelwright.training.prefetching import PrefetchedBatches
 from modelwright.training.schedule import WarmupStableDecay
+from modelwright.training.sequences import Layout
 from modelwright.training.training_log import TrainingLog
 
 
-def batches(micro_rows: int) -> ExampleBatches:
+def batches(micro_rows: int) -> ExampleBatches[Batch]:
     generator = torch.Generator().manual_seed(0)
     made = []
     for number in range(24):
@@ -38,7 +41,7 @@ def batches(micro_rows: int) -> ExampleBatches:
         made.append(
             TokenizedExample.of(ids, [place > length // 3 for place in range(length)], True)
         )
-    return ExampleBatches(made, rows=8, micro_rows=micro_rows, pad=0, seed=0)
+    return supervised_batches(made, rows=8, micro_rows=micro_rows, seed=0, layout=Layout(0))
 
 
 def loop(
@@ -84,9 +87,9 @@ def test_accumulated_gradients_equal_the_whole_batch(
     gradients = []
     for rows in (8, micro_rows):
         run = loop(tiny_config, steps=1, micro_rows=rows)
-        total = sum(float(batch.weights.sum()) for batch in run.batches.at(0))
+        totals = summed_totals(run.batches.at(0))
         for batch in run.batches.at(0):
-            (next_token(run.model, batch).total / total).backward()  # type: ignore[no-untyped-call]
+            next_token(run.model, batch, totals).total.backward()  # type: ignore[no-untyped-call]
         gradients.append(
             torch.cat([p.grad.flatten() for p in run.model.parameters() if p.grad is not None])
         )
@@ -142,9 +145,9 @@ def test_a_half_written_checkpoint_is_not_used(
 def breaks(at: set[int] | None, run: Loop) -> Objective:
     """The loss is not a number in those steps; in all without them."""
 
-    def objective(model: CausalLM, batch: Batch) -> Losses:
+    def objective(model: CausalLM, batch: Batch, totals: Totals) -> Losses:
         is_broken = at is None or run.state.step + 1 in at
-        return Losses(next_token(model, batch).total * (float("nan") if is_broken else 1.0))
+        return Losses(next_token(model, batch, totals).total * (float("nan") if is_broken else 1.0))
 
     return objective
 
@@ -244,7 +247,7 @@ def test_weight_zero_adds_nothing(tiny_model: CausalLM) -> None:
     tokens = torch.randint(0, 512, (2, 9), generator=torch.Generator().manual_seed(1))
     some = torch.zeros(2, 8)
     some[0, 3] = 1.0
-    loss = next_token(tiny_model, Batch(tokens[:, :-1], tokens[:, 1:], some)).total
+    loss = next_token(tiny_model, Batch(tokens[:, :-1], tokens[:, 1:], some), {"tokens": 1.0}).total
     logits = tiny_model(tokens[:, :-1])[0, 3]
     expected = -torch.log_softmax(logits, -1)[tokens[0, 4]]
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,11 +14,17 @@ from modelwright.core.errors import TrainingError
 from modelwright.core.machine import PeakMemory, available_memory_bytes, memory_in_use_bytes
 from modelwright.core.machine import _left_in_group as left_in_group
 from modelwright.models.config import TransformerConfig
-from modelwright.models.transformer import CausalLM
+from modelwright.models.transformer import CausalLM, initialise
 from modelwright.training import memory
 from modelwright.training.batches import Batch
 from modelwright.training.heap import SLACK, heap_bytes, kept_heap
-from modelwright.training.live_tensors import StepBytes, StepShape, step_bytes, without_masks
+from modelwright.training.live_tensors import (
+    StepBytes,
+    StepShape,
+    step_bytes,
+    without_documents,
+    without_masks,
+)
 from modelwright.training.memory import (
     Copies,
     Forecast,
@@ -26,6 +33,7 @@ from modelwright.training.memory import (
     compared,
     forecast,
 )
+from modelwright.training.micro_batch import Totals
 from modelwright.training.objectives.distillation import distillation
 from modelwright.training.objectives.next_token import next_token
 from modelwright.training.objectives.objective import Losses
@@ -36,16 +44,17 @@ ADAMW = OptimizerSettings("adamw", 1e-3, 1e-3, 0.1)
 MUON = OptimizerSettings("muon", 1e-3, 1e-3, 0.1)
 
 
-def shape(**changes: object) -> StepShape:
-    usual = {
-        "rows": 4,
-        "length": 64,
-        "micro_batches": 1,
-        "has_documents": False,
-        "precision": torch.float32,
-        "recompute_activations": False,
-    }
-    return StepShape(**{**usual, **changes})  # type: ignore[arg-type]
+def shape(
+    rows: int = 4,
+    length: int = 64,
+    micro_batches: int = 1,
+    has_documents: bool = False,
+    precision: torch.dtype = torch.float32,
+) -> StepShape:
+    tokens = torch.zeros(rows, length, dtype=torch.int64)
+    documents = torch.zeros_like(tokens) if has_documents else None
+    batch = Batch(tokens, tokens, torch.ones(rows, length), documents)
+    return StepShape(batch, micro_batches, precision)
 
 
 def parameter_bytes(config: TransformerConfig) -> int:
@@ -55,16 +64,17 @@ def parameter_bytes(config: TransformerConfig) -> int:
 def test_weights_gradients_and_state_are_those_of_the_optimizer(
     tiny_config: TransformerConfig,
 ) -> None:
-    step = step_bytes(tiny_config, next_token, ADAMW, shape(), CPU)
+    model = CausalLM(tiny_config)
+    step = step_bytes(model, next_token, ADAMW, shape())
     weights = parameter_bytes(tiny_config)
     assert step.gradients == weights
     assert step.weights - weights == 2 * 4 * 64 * 16  # the rotary tables
     assert step.optimizer == pytest.approx(2 * weights, rel=0.001)  # and counts of steps
-    muon = step_bytes(tiny_config, next_token, MUON, shape(), CPU)
+    muon = step_bytes(model, next_token, MUON, shape())
     assert muon.optimizer < step.optimizer
 
 
-def test_a_large_model_is_counted_without_being_made() -> None:
+def test_counting_takes_no_memory() -> None:
     config = TransformerConfig(
         vocab_size=50_000,
         hidden_size=16_384,
@@ -74,20 +84,25 @@ def test_a_large_model_is_counted_without_being_made() -> None:
         num_key_value_heads=128,
         head_dim=128,
     )
+    with torch.device("meta"):
+        model = CausalLM(config)
+    model.to_empty(device="cpu")  # memory that is not touched is not there
     before = memory_in_use_bytes()
-    step = step_bytes(config, next_token, ADAMW, shape(), CPU)
+    step = step_bytes(model, next_token, ADAMW, shape())
     assert step.peak > 16 * config.parameter_count() > 1e11
     assert memory_in_use_bytes() - before < 1 << 30
 
 
-def activations(config: TransformerConfig, **changes: object) -> int:
-    step = step_bytes(config, next_token, MUON, shape(**changes), CPU)
+def activations(config: TransformerConfig, recomputes: bool = False, **changes: Any) -> int:
+    model = CausalLM(config)
+    model.model.recompute_activations = recomputes
+    step = step_bytes(model, next_token, MUON, shape(**changes))
     return step.peak - step.weights - step.optimizer
 
 
 def test_what_takes_less_is_expected_to_take_less(tiny_config: TransformerConfig) -> None:
     usual = activations(tiny_config, rows=32)
-    assert activations(tiny_config, rows=32, recompute_activations=True) < 0.8 * usual
+    assert activations(tiny_config, rows=32, recomputes=True) < 0.8 * usual
     assert activations(tiny_config, rows=32, precision=torch.bfloat16) < usual
     assert activations(tiny_config, rows=16) < 0.6 * usual
     assert activations(tiny_config, rows=32, has_documents=True) > usual
@@ -100,7 +115,9 @@ def test_live_bytes_are_those_of_a_real_step(tiny_config: TransformerConfig) -> 
 
     from modelwright.training import live_tensors
 
-    wanted = step_bytes(tiny_config, next_token, MUON, shape(), CPU)
+    model = CausalLM(tiny_config)
+    initialise(model, seed=0)
+    wanted = step_bytes(model, next_token, MUON, shape())
 
     @contextmanager
     def real():  # type: ignore[no-untyped-def]
@@ -109,7 +126,7 @@ def test_live_bytes_are_those_of_a_real_step(tiny_config: TransformerConfig) -> 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(live_tensors, "_faking", real)
-        found = step_bytes(tiny_config, next_token, MUON, shape(), CPU)
+        found = step_bytes(model, next_token, MUON, shape())
     assert (found.weights, found.optimizer, found.gradients) == (
         wanted.weights,
         wanted.optimizer,
@@ -121,8 +138,9 @@ def test_live_bytes_are_those_of_a_real_step(tiny_config: TransformerConfig) -> 
 def test_a_teacher_counts_by_what_it_computes_alone(
     tiny_config: TransformerConfig, tiny_model: CausalLM
 ) -> None:
-    alone = step_bytes(tiny_config, next_token, MUON, shape(), CPU)
-    taught = step_bytes(tiny_config, distillation(tiny_model, 1.0, 0.5), MUON, shape(), CPU)
+    student = CausalLM(tiny_config)
+    alone = step_bytes(student, next_token, MUON, shape())
+    taught = step_bytes(student, distillation(tiny_model, 1.0, 0.5), MUON, shape())
     assert taught.weights == alone.weights
     assert taught.peak > alone.peak
     assert all(p.is_leaf and not p.requires_grad for p in tiny_model.parameters())
@@ -231,27 +249,28 @@ def test_counting_leaves_what_is_compiled_as_it_is(tiny_config: TransformerConfi
 
     double = torch.compile(lambda x: 2 * x, backend=backend)
 
-    def objective(model: CausalLM, batch: Batch) -> Losses:
-        return Losses(double(next_token(model, batch).total))
+    def objective(model: CausalLM, batch: Batch, totals: Totals) -> Losses:
+        return Losses(double(next_token(model, batch, totals).total))
 
-    step_bytes(tiny_config, objective, ADAMW, shape(), CPU)
+    step_bytes(CausalLM(tiny_config), objective, ADAMW, shape())
     assert not graphs
     assert double(torch.ones(3)).sum() == 6
     assert len(graphs) == 1
 
 
 def test_an_interrupt_while_counting_is_not_lost(tiny_config: TransformerConfig) -> None:
-    def objective(model: CausalLM, batch: Batch) -> Losses:
+    def objective(model: CausalLM, batch: Batch, totals: Totals) -> Losses:
         signal.raise_signal(signal.SIGINT)
-        return next_token(model, batch)
+        return next_token(model, batch, totals)
 
     with pytest.raises(KeyboardInterrupt):
-        step_bytes(tiny_config, objective, ADAMW, shape(), CPU)
+        step_bytes(CausalLM(tiny_config), objective, ADAMW, shape())
 
 
 def test_on_a_gpu_masks_are_counted_as_plain_attention(tiny_config: TransformerConfig) -> None:
-    masked = replace(tiny_config, sliding_window=16, sliding_layers=(0,))
-    assert without_masks(masked, shape(has_documents=True)) == (tiny_config, shape())
+    masked = CausalLM(replace(tiny_config, sliding_window=16, sliding_layers=(0,)))
+    assert without_masks(masked).model.config == tiny_config
+    assert without_documents(shape(has_documents=True).batch).documents is None
 
 
 def test_attention_by_blocks_keeps_its_probabilities(tiny_config: TransformerConfig) -> None:

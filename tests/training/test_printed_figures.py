@@ -24,6 +24,7 @@ from modelwright.training import loop
 from modelwright.training.batches import Batch
 from modelwright.training.callbacks import logging
 from modelwright.training.fit import Fitted, fit
+from modelwright.training.micro_batch import Totals
 from modelwright.training.objectives.next_token import next_token
 from modelwright.training.objectives.objective import Losses
 from modelwright.training.settings import PretrainSettings
@@ -91,13 +92,13 @@ def train(
     )  # fmt: skip
     tokens = 0
 
-    def objective(model: CausalLM, batch: Batch) -> Losses:
+    def objective(model: CausalLM, batch: Batch, totals: Totals) -> Losses:
         nonlocal tokens
         if not isinstance(batch.tokens, FakeTensor):  # that is the forecast of the memory
             tokens += batch.tokens.numel()
             if clock:
                 clock.now += step_seconds * MICRO_ROWS / ROWS
-        return next_token(model, batch)
+        return next_token(model, batch, totals)
 
     def measure() -> dict[str, float]:
         if clock:

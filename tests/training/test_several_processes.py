@@ -13,7 +13,8 @@ from ranked_training import gradients_file, train
 from safetensors.torch import load_file
 
 from modelwright.training.batches import Batch
-from modelwright.training.parallel.shares import has_weight, micro_rows, share
+from modelwright.training.micro_batch import has_weight
+from modelwright.training.parallel.shares import micro_rows, share
 from modelwright.training.parallel.world import World
 
 HOW = ("copies", "shards")

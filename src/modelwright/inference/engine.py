@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -12,7 +12,13 @@ from torch.nn import functional as F
 
 from modelwright.core.errors import InputError, UsageError
 from modelwright.inference.model_runner import ModelRunner, pad
-from modelwright.inference.sampling import MAX_SEED, SamplingParams, make_generator, sample
+from modelwright.inference.sampling import (
+    MAX_SEED,
+    SamplingParams,
+    chosen_log_probabilities,
+    make_generator,
+    sample,
+)
 from modelwright.inference.scheduler import Scheduler
 from modelwright.inference.sequence import FinishReason, Sequence
 from modelwright.models.device import pick_device
@@ -55,12 +61,15 @@ class Completion:
         Why it ended.
     prompt_tokens : int
         Length of the prompt in tokens.
+    log_probabilities : list of float
+        Of the generated ids, where the parameters ask for them.
     """
 
     tokens: list[int]
     text: str
     finish_reason: FinishReason
     prompt_tokens: int
+    log_probabilities: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -187,6 +196,11 @@ class Engine:
         logits = self.runner.run(batch)[:, : self.tokenizer.vocabulary_size]
         params = [sequence.params for sequence in sequences]
         tokens = sample(logits, params, [sequence.generator for sequence in sequences])
+        if any(one.log_probabilities for one in params):
+            found = chosen_log_probabilities(logits, tokens, params).tolist()
+            for sequence, value in zip(sequences, found, strict=True):
+                if sequence.params.log_probabilities:
+                    sequence.log_probabilities.append(value)
         return [self._advance(*pair) for pair in zip(sequences, tokens.tolist(), strict=True)]
 
     def abort(self, sequence: Sequence) -> None:
@@ -315,4 +329,10 @@ def _with_own_seed(params: SamplingParams, index: int) -> SamplingParams:
 
 def _completion(sequence: Sequence) -> Completion:
     reason = sequence.finish_reason or "abort"
-    return Completion(sequence.generated, sequence.text, reason, len(sequence.prompt))
+    return Completion(
+        sequence.generated,
+        sequence.text,
+        reason,
+        len(sequence.prompt),
+        sequence.log_probabilities,
+    )

@@ -37,6 +37,9 @@ class SamplingParams:
         Texts at which generation ends; they are not part of the result.
     seed : int or None
         Makes the choice repeatable; None draws a new seed each time.
+    log_probabilities : bool
+        Whether to keep the log-probability of every token that was chosen, after temperature and
+        before top-k and top-p.
     """
 
     max_tokens: int
@@ -45,6 +48,7 @@ class SamplingParams:
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    log_probabilities: bool = False
 
     def __post_init__(self) -> None:
         self._check("max_tokens", self.max_tokens >= 1, "at least 1")
@@ -67,6 +71,16 @@ class SamplingParams:
     def is_greedy(self) -> bool:
         """Whether the likeliest token is always taken."""
         return self.temperature < _COLDEST
+
+
+def chosen_log_probabilities(
+    logits: Tensor, tokens: Tensor, params: Sequence[SamplingParams]
+) -> Tensor:
+    """Log-probabilities (B,) float32 of chosen tokens (B,) after temperature; 1 for greedy rows."""
+    rows = [1.0 if row.is_greedy else row.temperature for row in params]
+    temperature = logits.new_tensor(rows, dtype=torch.float32)
+    logs = (logits.float() / temperature[:, None]).log_softmax(dim=-1)
+    return logs.gather(1, tokens[:, None]).squeeze(1)
 
 
 def make_generator(params: SamplingParams, device: torch.device | str) -> Generator:

@@ -37,6 +37,8 @@ class Sequence:
     ----------
     generated : list of int
         Tokens so far, the one that ended it included.
+    log_probabilities : list of float
+        Of these tokens, where the parameters ask for them.
     text : str
         What they say, as far as it is certain; without stop strings and control tokens.
     slot : int or None
@@ -50,6 +52,7 @@ class Sequence:
         self.params = params
         self.generator = generator
         self.generated: list[int] = []
+        self.log_probabilities: list[float] = []
         self.text = ""
         self.status = SequenceStatus.WAITING
         self.slot: int | None = None

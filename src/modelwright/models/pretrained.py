@@ -17,7 +17,7 @@ from modelwright.core.files import PARTIAL_SUFFIX, sync_file, sync_folder, write
 from modelwright.models.config import TransformerConfig
 from modelwright.models.families.table import family_named, read_config
 from modelwright.models.sharded import whole
-from modelwright.models.transformer import CausalLM
+from modelwright.models.transformer import CausalLM, DecoderModel
 
 CONFIG, WEIGHTS, GENERATION_CONFIG = "config.json", "model.safetensors", "generation_config.json"
 INDEX = "model.safetensors.index.json"
@@ -93,7 +93,7 @@ def save_tensors_of(config: TransformerConfig, tensors: dict[str, Tensor], folde
     save_tensors(family.to_their_names(tensors), folder / WEIGHTS)
 
 
-def model_tensors(model: CausalLM) -> dict[str, Tensor]:
+def model_tensors(model: DecoderModel) -> dict[str, Tensor]:
     """The model's tensors by our own names, whole, on the CPU, tied ones once."""
     tied = model.config.tie_word_embeddings
     return {
@@ -172,7 +172,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(f"the weights file is damaged: {error}", where=path) from None
 
 
-def shape_problems(model: CausalLM, tensors: dict[str, Tensor]) -> list[str]:
+def shape_problems(model: DecoderModel, tensors: dict[str, Tensor]) -> list[str]:
     """What keeps ``tensors`` from filling ``model``: missing, unknown or misshapen tensors."""
     expected = {name: tuple(tensor.shape) for name, tensor in model_tensors(model).items()}
     problems = [f"'{name}' is missing" for name in expected if name not in tensors]

@@ -49,19 +49,7 @@ class Block(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Embeddings, blocks and final norm."""
-
-    def __init__(self, config: TransformerConfig):
-        super().__init__()
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        if config.positions == "learned":
-            self.embed_positions = nn.Embedding(config.max_position_embeddings, config.hidden_size)
-        self.layers = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
-        self.norm = make_norm(config)
-
-
-class CausalLM(nn.Module):
-    """A language model that predicts the next token.
+    """Embeddings, blocks and final norm: from tokens to hidden states.
 
     Parameters
     ----------
@@ -75,12 +63,6 @@ class CausalLM(nn.Module):
         pass (Chen et al. 2016, arXiv:1604.06174): less memory, a third more work, equal results.
     is_compiled : bool
         Whether its blocks are, and what belongs to it outside should be.
-
-    Notes
-    -----
-    State-dict names equal those of ``transformers.Qwen3ForCausalLM``, also for families whose
-    files name their tensors otherwise. A new model has no defined weights until
-    :func:`initialise` or :func:`modelwright.models.pretrained.load_model` fills them.
     """
 
     def __init__(self, config: TransformerConfig):
@@ -88,70 +70,15 @@ class CausalLM(nn.Module):
         self.config = config
         self.recompute_activations = False
         self.is_compiled = False
-        self.model = Decoder(config)
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        if config.tie_word_embeddings:
-            self.lm_head.weight = self.model.embed_tokens.weight
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        if config.positions == "learned":
+            self.embed_positions = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.layers = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
+        self.norm = make_norm(config)
         if config.positions == "rotary":
             cos, sin = rotary_tables(config)
             self.register_buffer("rotary_cos", cos, persistent=False)
             self.register_buffer("rotary_sin", sin, persistent=False)
-
-    def hidden_states(
-        self,
-        tokens: Tensor,
-        positions: Tensor | None = None,
-        mask: Tensor | None = None,
-        caches: list[LayerCache] | None = None,
-        documents: Tensor | None = None,
-    ) -> Tensor:
-        """Run all layers.
-
-        Parameters
-        ----------
-        tokens : Tensor
-            Token ids (B, T), int64.
-        positions : Tensor, optional
-            Position of each token (B, T) or (T,), int64; by default 0 … T-1. Learned positions
-            begin anew with each of ``documents``; rotary ones need not, they are relative.
-        mask : Tensor, optional
-            True where a query may look (B, 1, T, S); by default causal. Layers with a sliding
-            window look less far. With caches, column s is the token at position s.
-        caches : list of LayerCache, optional
-            One for each layer.
-        documents : Tensor, optional
-            The document of each token (B, T), int64, where several are packed into one sequence:
-            tokens see only earlier tokens of their own. Not together with a mask or caches.
-
-        Returns
-        -------
-        Tensor
-            Normalised hidden states (B, T, C).
-
-        Raises
-        ------
-        InputError
-            If the sequence is longer than the model's context, or documents come with a mask.
-        """
-        if tokens.shape[1] > self.config.max_position_embeddings:
-            raise InputError(
-                f"a sequence of {tokens.shape[1]} tokens does not fit into the model's context of "
-                f"{self.config.max_position_embeddings}"
-            )
-        masks = self._masks(tokens, positions, mask, caches, documents)
-        angles = self._angles(tokens.shape[1], positions)
-        x = self._embed(tokens, positions, documents)
-        recompute = self.recompute_activations and self.training and caches is None
-        for index, layer in enumerate(self.model.layers):
-            if recompute:  # there is no randomness in a block that would have to be replayed
-                x = checkpoint(
-                    layer, x, angles, masks[index], None,
-                    use_reentrant=False, preserve_rng_state=False,
-                )  # fmt: skip
-            else:
-                x = layer(x, angles, masks[index], None if caches is None else caches[index])
-        out: Tensor = self.model.norm(x)
-        return out
 
     def forward(
         self,
@@ -161,19 +88,35 @@ class CausalLM(nn.Module):
         caches: list[LayerCache] | None = None,
         documents: Tensor | None = None,
     ) -> Tensor:
-        """Logits (B, T, vocab_size); parameters as in :meth:`hidden_states`."""
-        hidden = self.hidden_states(tokens, positions, mask, caches, documents)
-        logits: Tensor = self.lm_head(hidden)
-        return logits
+        """Hidden states (B, T, C); see :meth:`DecoderModel.hidden_states`."""
+        if tokens.shape[1] > self.config.max_position_embeddings:
+            raise InputError(
+                f"a sequence of {tokens.shape[1]} tokens does not fit into the model's context of "
+                f"{self.config.max_position_embeddings}"
+            )
+        masks = self._masks(tokens, positions, mask, caches, documents)
+        angles = self._angles(tokens.shape[1], positions)
+        x = self._embed(tokens, positions, documents)
+        recompute = self.recompute_activations and self.training and caches is None
+        for index, layer in enumerate(self.layers):
+            if recompute:  # there is no randomness in a block that would have to be replayed
+                x = checkpoint(
+                    layer, x, angles, masks[index], None,
+                    use_reentrant=False, preserve_rng_state=False,
+                )  # fmt: skip
+            else:
+                x = layer(x, angles, masks[index], None if caches is None else caches[index])
+        out: Tensor = self.norm(x)
+        return out
 
     def _embed(self, tokens: Tensor, positions: Tensor | None, documents: Tensor | None) -> Tensor:
-        x: Tensor = self.model.embed_tokens(tokens)  # (B, T, C)
+        x: Tensor = self.embed_tokens(tokens)  # (B, T, C)
         if self.config.positions == "learned":
             if positions is None:
                 positions = torch.arange(tokens.shape[1], device=tokens.device)
                 if documents is not None:
                     positions = positions - first_of_document(documents)
-            x = x + self.model.embed_positions(positions)
+            x = x + self.embed_positions(positions)
         return x
 
     def _angles(self, length: int, positions: Tensor | None) -> tuple[Tensor, Tensor] | None:
@@ -213,6 +156,90 @@ class CausalLM(nn.Module):
                 queries = torch.arange(length, device=device) if cached is None else cached
                 masks[window] = narrowed(mask, queries, window)
         return [masks[window] for window in windows]
+
+
+class DecoderModel(nn.Module):
+    """What has a decoder; its kinds differ in what they make of the hidden states.
+
+    Parameters
+    ----------
+    config : TransformerConfig
+        Its shape.
+    """
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.config = config
+        self.model = Decoder(config)
+
+    def hidden_states(
+        self,
+        tokens: Tensor,
+        positions: Tensor | None = None,
+        mask: Tensor | None = None,
+        caches: list[LayerCache] | None = None,
+        documents: Tensor | None = None,
+    ) -> Tensor:
+        """Run all layers.
+
+        Parameters
+        ----------
+        tokens : Tensor
+            Token ids (B, T), int64.
+        positions : Tensor, optional
+            Position of each token (B, T) or (T,), int64; by default 0 … T-1. Learned positions
+            begin anew with each of ``documents``; rotary ones need not, they are relative.
+        mask : Tensor, optional
+            True where a query may look (B, 1, T, S); by default causal. Layers with a sliding
+            window look less far. With caches, column s is the token at position s.
+        caches : list of LayerCache, optional
+            One for each layer.
+        documents : Tensor, optional
+            The document of each token (B, T), int64, where several are packed into one sequence:
+            tokens see only earlier tokens of their own. Not together with a mask or caches.
+
+        Returns
+        -------
+        Tensor
+            Normalised hidden states (B, T, C).
+
+        Raises
+        ------
+        InputError
+            If the sequence is longer than the model's context, or documents come with a mask.
+        """
+        out: Tensor = self.model(tokens, positions, mask, caches, documents)
+        return out
+
+
+class CausalLM(DecoderModel):
+    """A language model that predicts the next token.
+
+    Notes
+    -----
+    State-dict names equal those of ``transformers.Qwen3ForCausalLM``, also for families whose
+    files name their tensors otherwise. A new model has no defined weights until
+    :func:`initialise` or :func:`modelwright.models.pretrained.load_model` fills them.
+    """
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        if config.tie_word_embeddings:
+            self.lm_head.weight = self.model.embed_tokens.weight
+
+    def forward(
+        self,
+        tokens: Tensor,
+        positions: Tensor | None = None,
+        mask: Tensor | None = None,
+        caches: list[LayerCache] | None = None,
+        documents: Tensor | None = None,
+    ) -> Tensor:
+        """Logits (B, T, vocab_size); parameters as in :meth:`hidden_states`."""
+        hidden = self.hidden_states(tokens, positions, mask, caches, documents)
+        logits: Tensor = self.lm_head(hidden)
+        return logits
 
 
 def initialise(model: CausalLM, seed: int) -> None:

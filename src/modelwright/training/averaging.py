@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from modelwright.core.errors import InputError
 from modelwright.models.sharded import like, whole
 from modelwright.training.names import AveragingName
+from modelwright.training.optimizers.parameter_groups import trained_parameters
 
 WEIGHT = "weight"
 _PREFIX = "average/"
@@ -66,7 +67,7 @@ class WeightAverage:
         self.settings = settings
         self.weight = 0.0
         """Sum of what counts so far; 0 as long as there is no average."""
-        self._parameters = dict(model.named_parameters())
+        self._parameters = trained_parameters(model)
         self._averages = {
             name: torch.zeros_like(p, dtype=torch.float32, requires_grad=False)
             for name, p in self._parameters.items()

@@ -1,22 +1,24 @@
-"""Batches: what an objective gets, and where they come from.
+"""Batches of tokens to predict, and where they come from.
 
 A source of batches is a pure function of the step, so nothing but the step is kept for resume.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from modelwright.tokens.order import Permutation, keyed_hash
 from modelwright.tokens.shards import TokenShards
+from modelwright.training.examples import ExampleBatches, TokenizedExample
+from modelwright.training.micro_batch import MicroBatch
+from modelwright.training.sequences import Layout, lay_out
+
+BatchT_co = TypeVar("BatchT_co", bound=MicroBatch, covariant=True)
 
 
 @dataclass(frozen=True)
@@ -40,17 +42,12 @@ class Batch:
     weights: Tensor
     documents: Tensor | None = None
 
-    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        """The batch with every tensor changed, as moved to a device."""
-        documents = None if self.documents is None else change(self.documents)
-        return Batch(change(self.tokens), change(self.targets), change(self.weights), documents)
-
-    def to(self, device: torch.device) -> Batch:
-        """The batch on another device."""
-        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
+    def totals(self) -> dict[str, float]:
+        """The weight of all targets, as ``tokens``."""
+        return {"tokens": float(self.weights.sum())}
 
 
-class Batches(Protocol):
+class Batches(Protocol[BatchT_co]):
     """A source of batches.
 
     Attributes
@@ -61,17 +58,23 @@ class Batches(Protocol):
         Tokens that go through the model in a step, about.
     has_one_shape : bool
         Whether all micro-batches have the same shape.
-    longest_row : int
-        Most tokens in a row of a micro-batch.
+    micro_batches : int
+        Most micro-batches in a step.
+    can_be_made_ahead : bool
+        Whether batches depend on the step alone, not on the model.
     """
 
     steps_per_epoch: int
     tokens_per_step: int
     has_one_shape: bool
-    longest_row: int
+    micro_batches: int
+    can_be_made_ahead: bool
 
-    def at(self, step: int) -> list[Batch]:
+    def at(self, step: int) -> Sequence[BatchT_co]:
         """The micro-batches of that optimizer step (from 0)."""
+
+    def largest(self) -> BatchT_co:
+        """A micro-batch that takes as much memory as any."""
 
 
 class WindowBatches:
@@ -93,6 +96,8 @@ class WindowBatches:
         Whether tokens may only look at their own document.
     """
 
+    can_be_made_ahead = True
+
     def __init__(
         self,
         shards: TokenShards,
@@ -110,7 +115,7 @@ class WindowBatches:
         self.steps_per_epoch = max(1, self.windows // rows)
         self.tokens_per_step = rows * length
         self.has_one_shape = rows % self.micro_rows == 0
-        self.longest_row = length
+        self.micro_batches = -(-rows // self.micro_rows)
 
     def at(self, step: int) -> list[Batch]:
         """The micro-batches of that optimizer step."""
@@ -120,6 +125,10 @@ class WindowBatches:
             next_token_batch(torch.stack(rows[start : start + self.micro_rows]), self.first_token)
             for start in range(0, self.rows, self.micro_rows)
         ]
+
+    def largest(self) -> Batch:
+        """The first of the first step: all have as many rows, save for the last of a step."""
+        return self.at(0)[0]
 
     def _window(self, index: int) -> Tensor:
         epoch, place = divmod(index, self.windows)
@@ -141,92 +150,38 @@ def next_token_batch(windows: Tensor, first_token: int | None = None) -> Batch:
     return Batch(tokens, targets, torch.ones(targets.shape), documents)
 
 
-@dataclass(frozen=True)
-class TokenizedExample:
-    """An example as ids (uint32, one dimension), and which of them are trained on (bool).
-
-    ``is_conversation`` says whether the chat template rendered it.
-    """
-
-    ids: npt.NDArray[np.uint32]
-    trained: npt.NDArray[np.bool_]
-    is_conversation: bool
-
-    @classmethod
-    def of(
-        cls, ids: Sequence[int], trained: Sequence[bool], is_conversation: bool
-    ) -> TokenizedExample:
-        """From plain sequences of equal length."""
-        id_array, trained_array = np.array(ids, dtype=np.uint32), np.array(trained, dtype=np.bool_)
-        return cls(id_array, trained_array, is_conversation)
-
-
-class ExampleBatches:
-    """Padded batches of examples of similar length; only trained tokens have weight.
+def supervised_batches(
+    examples: Sequence[TokenizedExample],
+    rows: int,
+    micro_rows: int,
+    seed: int,
+    layout: Layout,
+) -> ExampleBatches[Batch]:
+    """Batches of examples whose trained ids are to be predicted.
 
     Parameters
     ----------
-    examples : list of TokenizedExample
+    examples : sequence of TokenizedExample
         At least one.
-    rows : int
-        Examples in an optimizer step.
-    micro_rows : int
-        Examples in a micro-batch.
-    pad : int
-        Id for the padding at the end of rows (it has no weight and nothing looks at it).
-    seed : int
-        Sets the order.
+    rows, micro_rows, seed : int
+        As :class:`~modelwright.training.examples.ExampleBatches` takes them.
+    layout : Layout
+        How they are put together; padding has no weight and nothing looks at it.
     """
 
-    has_one_shape = False
+    def make(step: Sequence[int], part: slice) -> Batch:
+        return example_batch([examples[index] for index in step[part]], layout)
 
-    POOL_STEPS = 16
-    """Examples are shuffled, then sorted by length inside pools of so many steps."""
+    lengths = [len(example.ids) for example in examples]
+    return ExampleBatches(lengths, rows, micro_rows, seed, make)
 
-    def __init__(
-        self,
-        examples: list[TokenizedExample],
-        rows: int,
-        micro_rows: int,
-        pad: int,
-        seed: int,
-    ):
-        self.examples, self.pad, self.seed = examples, pad, seed
-        self.rows = min(rows, len(examples))
-        self.micro_rows = min(micro_rows, self.rows)
-        self.steps_per_epoch = len(examples) // self.rows
-        self.longest_row = max(len(example.ids) for example in examples) - 1
-        mean_length = sum(len(example.ids) for example in examples) / len(examples)
-        self.tokens_per_step = max(1, round(self.rows * mean_length))
-        self._epoch_order = lru_cache(maxsize=2)(self._order)
 
-    def at(self, step: int) -> list[Batch]:
-        """The micro-batches of that optimizer step."""
-        epoch, place = divmod(step, self.steps_per_epoch)
-        chosen = self._epoch_order(epoch)[place]
-        return [
-            self._pad([self.examples[index] for index in chosen[start : start + self.micro_rows]])
-            for start in range(0, self.rows, self.micro_rows)
-        ]
-
-    def _order(self, epoch: int) -> list[list[int]]:
-        """The examples of every step of an epoch."""
-        shuffle = Permutation(len(self.examples), self.seed, epoch)
-        order = [shuffle[index] for index in range(len(self.examples))]
-        pool = self.POOL_STEPS * self.rows
-        steps: list[list[int]] = []
-        for start in range(0, len(order), pool):
-            part = sorted(order[start : start + pool], key=lambda i: len(self.examples[i].ids))
-            steps += [part[i : i + self.rows] for i in range(0, len(part), self.rows)]
-        steps = [step for step in steps if len(step) == self.rows]
-        mix = Permutation(len(steps), self.seed, -1 - epoch)
-        return [steps[mix[index]] for index in range(len(steps))]
-
-    def _pad(self, examples: list[TokenizedExample]) -> Batch:
-        length = max(len(example.ids) for example in examples)
-        ids = torch.full((len(examples), length), self.pad)
-        weights = torch.zeros(len(examples), length)
-        for row, example in enumerate(examples):
-            ids[row, : len(example.ids)] = torch.from_numpy(example.ids.astype(np.int64))
-            weights[row, : len(example.ids)] = torch.from_numpy(example.trained)
-        return Batch(ids[:, :-1], ids[:, 1:], weights[:, 1:])
+def example_batch(examples: Sequence[TokenizedExample], layout: Layout) -> Batch:
+    """Examples in one micro-batch, the trained ids with weight 1."""
+    laid_out = lay_out(examples, layout)
+    targets = laid_out.tokens.roll(-1, dims=1)
+    weights = torch.zeros(laid_out.tokens.shape)
+    weights.view(-1)[laid_out.scored] = 1.0
+    # Nothing follows the last column.
+    documents = None if laid_out.documents is None else laid_out.documents[:, :-1]
+    return Batch(laid_out.tokens[:, :-1], targets[:, :-1], weights[:, :-1], documents)

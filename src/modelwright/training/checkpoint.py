@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from modelwright.core.files import PARTIAL_SUFFIX, move_folder, write_json
-from modelwright.models.pretrained import load_tensors, model_tensors, save_tensors
-from modelwright.models.sharded import like
-from modelwright.models.transformer import CausalLM
+from modelwright.models.pretrained import load_tensors, save_tensors
+from modelwright.models.sharded import like, whole
 from modelwright.training.budget import Horizon
 from modelwright.training.guard import Guard
 from modelwright.training.optimizers import Optimizers
+from modelwright.training.optimizers.parameter_groups import trained_parameters
 
 MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 
@@ -114,7 +114,7 @@ class CheckpointWriter:
     def __init__(
         self,
         folder: Path,
-        model: CausalLM,
+        model: nn.Module,
         optimizers: Optimizers,
         extras: Extras | None = None,
         writes: bool = True,
@@ -136,7 +136,7 @@ class CheckpointWriter:
         """
         began = time.monotonic()
         self.finish()
-        files = {MODEL: model_tensors(self.model), OPTIMIZER: self.optimizers.state_tensors()}
+        files = {MODEL: trained_tensors(self.model), OPTIMIZER: self.optimizers.state_tensors()}
         files |= {_file(name): extra.state_tensors() for name, extra in self.extras.items()}
         if self.writes:
             # What was on another device has been copied on its way; on the CPU it is still in use.
@@ -158,15 +158,15 @@ class CheckpointWriter:
 
 def load_checkpoint(
     folder: Path,
-    model: CausalLM,
+    model: nn.Module,
     optimizers: Optimizers,
     extras: Extras | None = None,
 ) -> TrainState | None:
     """Restore the newest checkpoint below ``folder``; None if there is none."""
-    finished = sorted(folder.glob("step-????????"))
-    if not finished:
+    step = newest_step(folder)
+    if step is None:
         return None
-    newest = finished[-1]
+    newest = folder / _name(step)
     _fill(model, load_tensors(newest / MODEL))
     optimizers.load_state_tensors(load_tensors(newest / OPTIMIZER))
     for name, extra in (extras or {}).items():
@@ -175,13 +175,31 @@ def load_checkpoint(
     return TrainState.from_json(state)
 
 
+def newest_step(folder: Path) -> int | None:
+    """The step of the newest complete checkpoint; None if there is none."""
+    finished = sorted(folder.glob("step-????????"))
+    return int(finished[-1].name.removeprefix("step-")) if finished else None
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
+
+
 def _file(name: str) -> str:
     return f"{name}.safetensors"
 
 
+def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """The parameters that are trained, by name, whole, on the CPU; the others never change."""
+    return {
+        name: whole(parameter).detach().cpu().contiguous()
+        for name, parameter in trained_parameters(model).items()
+    }
+
+
 @torch.no_grad()
-def _fill(model: CausalLM, tensors: Mapping[str, Tensor]) -> None:
-    for name, parameter in model.named_parameters():
+def _fill(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    for name, parameter in trained_parameters(model).items():
         parameter.copy_(like(parameter, tensors[name].to(parameter.device)))
 
 
@@ -191,7 +209,7 @@ def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _write(folder: Path, files: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    final = folder / f"step-{state['step']:08d}"
+    final = folder / _name(state["step"])
     partial = final.with_name(final.name + PARTIAL_SUFFIX)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()

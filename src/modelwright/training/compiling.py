@@ -8,7 +8,7 @@ import shutil
 import torch
 
 from modelwright.core.errors import UsageError
-from modelwright.models.transformer import CausalLM
+from modelwright.models.transformer import DecoderModel
 from modelwright.training.budget import Budget
 
 LEAST_SECONDS = 180.0
@@ -33,7 +33,7 @@ def should_compile(
     return device.type == "cpu" and is_long and shutil.which(_compiler()) is not None
 
 
-def compile_blocks(model: CausalLM, device: torch.device) -> None:
+def compile_blocks(model: DecoderModel, device: torch.device) -> None:
     """Have each block and the final norm compiled when they first run.
 
     All blocks are alike, so that one build serves them all, and PyTorch keeps it on disk for the
@@ -52,7 +52,7 @@ def compile_blocks(model: CausalLM, device: torch.device) -> None:
     for block in model.model.layers:
         block.compile()
     model.model.norm.compile()
-    model.is_compiled = True
+    model.model.is_compiled = True
 
 
 def _compiler() -> str:

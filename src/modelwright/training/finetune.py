@@ -13,15 +13,17 @@ from modelwright.core.settings import chosen
 from modelwright.models.device import pick_device, pick_precision
 from modelwright.models.pretrained import load_model
 from modelwright.tokens.tokenizer import Tokenizer
-from modelwright.training.batches import Batch, ExampleBatches, TokenizedExample
+from modelwright.training.batches import Batch, supervised_batches
 from modelwright.training.callbacks.early_stopping import check_measured
+from modelwright.training.examples import TokenizedExample
 from modelwright.training.fit import fit
 from modelwright.training.objectives.next_token import next_token
 from modelwright.training.parallel.shares import micro_rows
 from modelwright.training.parallel.world import this_world
 from modelwright.training.pretrain import save_trained
+from modelwright.training.sequences import Layout
 from modelwright.training.settings import FinetuneSettings
-from modelwright.training.validation import mean_loss
+from modelwright.training.validation import mean_losses
 
 VALIDATION_EXAMPLES = 256
 TOO_LONG, NOTHING_TRAINED = "longer than the context", "no answer to train on"
@@ -50,9 +52,10 @@ def finetune(job: Job[FinetuneSettings]) -> Outcome:
         )
     rows = chosen(settings, "batch_rows", settings.batch_rows)
     pad = tokenizer.end_of_text
+    layout = Layout(pad, settings.packs)
     world = this_world()
     most_rows = micro_rows(rows, settings.micro_batch_rows, world)
-    batches = ExampleBatches(train, rows, most_rows, pad, settings.seed)
+    batches = supervised_batches(train, rows, most_rows, settings.seed, layout)
     validation = _validation_batches(held_out, settings.micro_batch_rows, pad)
     check_measured(settings.early_stopping, validation)
     precision = pick_precision(settings.precision, pick_device(settings.device))
@@ -61,7 +64,9 @@ def finetune(job: Job[FinetuneSettings]) -> Outcome:
     def measure() -> dict[str, float]:
         if not validation:
             return {}
-        return {"validation_loss": mean_loss(model, next_token, validation, precision, world)}
+        return {
+            "validation_loss": mean_losses(model, next_token, validation, precision, world)["loss"]
+        }
 
     length = round(batches.tokens_per_step / batches.rows)
     flops = model.config.flops_per_token(length)
@@ -147,5 +152,5 @@ def _validation_batches(examples: list[TokenizedExample], rows: int, pad: int) -
         return []
     stride = max(1, len(examples) // VALIDATION_EXAMPLES)
     some = sorted(examples[::stride], key=lambda example: len(example.ids))
-    one_epoch = ExampleBatches(some, len(some), rows, pad, seed=0)
+    one_epoch = supervised_batches(some, len(some), rows, 0, Layout(pad))
     return one_epoch.at(0)

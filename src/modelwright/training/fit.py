@@ -11,7 +11,7 @@ from modelwright.core.job import Job
 from modelwright.core.settings import chosen
 from modelwright.models.device import pick_device, pick_precision, use_all_cores
 from modelwright.models.quantization.float8 import use_float8
-from modelwright.models.transformer import CausalLM
+from modelwright.models.transformer import DecoderModel
 from modelwright.training.averaging import AveragingSettings, WeightAverage
 from modelwright.training.batches import Batches
 from modelwright.training.budget import Budget, Horizon
@@ -24,6 +24,7 @@ from modelwright.training.checkpoint import CheckpointWriter, TrainState, load_c
 from modelwright.training.compiling import compile_blocks, should_compile
 from modelwright.training.heap import kept_heap
 from modelwright.training.interrupts import stop_requests
+from modelwright.training.live_tensors import StepShape
 from modelwright.training.loop import Loop
 from modelwright.training.memory import (
     EXPECTED,
@@ -33,10 +34,10 @@ from modelwright.training.memory import (
     check_fits,
     compared,
     forecast,
-    shape_of,
     watch_peak,
 )
-from modelwright.training.objectives.objective import Objective
+from modelwright.training.micro_batch import MicroBatch
+from modelwright.training.objectives.objective import Objective, Prepare
 from modelwright.training.optimizers import Optimizers, OptimizerSettings
 from modelwright.training.parallel.forward import Forward, forward_alone
 from modelwright.training.parallel.shares import SharedBatches
@@ -45,7 +46,7 @@ from modelwright.training.prefetching import PrefetchedBatches
 from modelwright.training.rates import WEIGHT_DECAY
 from modelwright.training.samples import Samples
 from modelwright.training.schedule import schedule
-from modelwright.training.settings import LoopSettings
+from modelwright.training.settings import AdaptationSettings, LoopSettings
 from modelwright.training.utilisation import peak_flops
 from modelwright.training.watching import Watch, watched
 
@@ -83,13 +84,14 @@ class Fitted:
 def fit(
     job: Job[LoopSettings] | Job,  # type: ignore[type-arg]
     settings: LoopSettings,
-    model: CausalLM,
+    model: DecoderModel,
     objective: Objective,
-    batches: Batches,
+    batches: Batches[MicroBatch],
     measure: Measure,
     measure_count: int,
     flops_per_token: float,
     samples: Samples | None = None,
+    prepare: Prepare | None = None,
 ) -> Fitted:
     """Train ``model`` in place, going on from a checkpoint in the job's scratch folder.
 
@@ -99,7 +101,7 @@ def fit(
         Gives scratch and log folders, progress and store.
     settings : LoopSettings
         Every automatic setting must be filled in.
-    model : CausalLM
+    model : DecoderModel
         With its first weights.
     objective, batches
         What to minimise, on what.
@@ -111,6 +113,8 @@ def fit(
         Operations of forward and backward pass.
     samples : Samples, optional
         Written at every measurement.
+    prepare : callable, optional
+        Looks at all micro-batches of a step before the first backward pass.
 
     Raises
     ------
@@ -134,9 +138,7 @@ def fit(
     if world.size == 1:
         least_seconds = horizon.least_seconds(batches.tokens_per_step * flops_per_token / peak)
         copies = _copies(settings, least_seconds)
-        shape = shape_of(
-            batches.at(0), batches.longest_row, precision, settings.recompute_activations
-        )
+        shape = StepShape(batches.largest(), batches.micro_batches, precision)
         expected = forecast(model, objective, optimizer, shape, copies, compiles)
         job.progress.note(f"  {expected}")
         check_fits(expected, device)
@@ -203,6 +205,7 @@ def fit(
                     ),
                 ],
                 watch.listeners,
+                prepare,
                 world,
             )
             loop.run()
@@ -232,14 +235,14 @@ def fit(
     )
 
 
-def _prepare(model: CausalLM, settings: LoopSettings) -> tuple[torch.device, torch.dtype]:
+def _prepare(model: DecoderModel, settings: LoopSettings) -> tuple[torch.device, torch.dtype]:
     """Bring the model where and into the form in which it is trained."""
     device = pick_device(settings.device)
     precision = pick_precision(settings.precision, device)
     model.to(device)
     if settings.precision == "float8":
         use_float8(model.model.layers)
-    model.recompute_activations = settings.recompute_activations
+    model.model.recompute_activations = settings.recompute_activations
     return device, precision
 
 
@@ -257,7 +260,7 @@ def _memory(expected: Forecast | None, peak: int | None) -> dict[str, int]:
     return {name: size for name, size in known.items() if size is not None}
 
 
-def _forward(model: CausalLM, objective: Objective, world: World, shards: bool) -> Forward:
+def _forward(model: DecoderModel, objective: Objective, world: World, shards: bool) -> Forward:
     if world.size == 1:
         return forward_alone(model, objective)
     from modelwright.training.parallel.spread import forward_together, shard
@@ -267,7 +270,7 @@ def _forward(model: CausalLM, objective: Objective, world: World, shards: bool) 
     return forward_together(model, objective)
 
 
-def _average(settings: LoopSettings, model: CausalLM) -> WeightAverage | None:
+def _average(settings: LoopSettings, model: DecoderModel) -> WeightAverage | None:
     if settings.averaging is None:
         return None
     return WeightAverage(model, AveragingSettings(settings.averaging, settings.averaging_part))
@@ -279,6 +282,12 @@ def _optimizer_settings(settings: LoopSettings, precision: torch.dtype) -> Optim
     if settings.optimizer == "muon":
         matrix_rate = chosen(settings, "matrix_learning_rate", settings.matrix_learning_rate)
     decay = WEIGHT_DECAY if settings.weight_decay is None else settings.weight_decay
+    b_rate = settings.adapter_b_rate if isinstance(settings, AdaptationSettings) else 1.0
     return OptimizerSettings(
-        settings.optimizer, rate, matrix_rate, decay, matrix_precision=precision
+        settings.optimizer,
+        rate,
+        matrix_rate,
+        decay,
+        adapter_b_rate=b_rate,
+        matrix_precision=precision,
     )

@@ -2,29 +2,28 @@
 
 The step is run on fake tensors, which have shapes and no numbers (torch's ``FakeTensorMode``), and
 what each operation makes is counted until it is dropped. So what the model, the objective, the
-optimizer or autocast does need not be described twice. Rewrites of the module tree, as that for
-float8, are not seen: the model is counted as it was before.
+optimizer or autocast does need not be described twice.
 """
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from modelwright.models.config import TransformerConfig
-from modelwright.models.transformer import CausalLM
-from modelwright.training.batches import Batch
+from modelwright.models.transformer import DecoderModel
 from modelwright.training.heap import Event
 from modelwright.training.interrupts import stop_requests
+from modelwright.training.micro_batch import DataT, MicroBatch, mapped
 from modelwright.training.objectives.objective import Objective
 from modelwright.training.optimizers import Optimizers, OptimizerSettings
 
@@ -35,24 +34,17 @@ class StepShape:
 
     Attributes
     ----------
-    rows, length : int
-        Of its largest micro-batch.
+    batch : MicroBatch
+        The largest.
     micro_batches : int
         How many there are; from two on gradients wait for the next one.
-    has_documents : bool
-        Whether tokens look only at their own document.
     precision : torch.dtype
         Of the matrix products.
-    recompute_activations : bool
-        Whether activations are computed again in the backward pass.
     """
 
-    rows: int
-    length: int
+    batch: MicroBatch
     micro_batches: int
-    has_documents: bool
     precision: torch.dtype
-    recompute_activations: bool
 
 
 @dataclass(frozen=True)
@@ -80,46 +72,47 @@ class StepBytes:
 
 
 def step_bytes(
-    config: TransformerConfig,
+    model: DecoderModel,
     objective: Objective,
     optimizer: OptimizerSettings,
     shape: StepShape,
-    device: torch.device,
 ) -> StepBytes:
     """Count the tensors of one optimizer step.
 
     Parameters
     ----------
-    config : TransformerConfig
-        The model's shape; its blocks are counted as they run without ``torch.compile``.
+    model : DecoderModel
+        What will be trained, with whatever its modules were rewritten to, where it will be trained:
+        operations keep other tensors on a GPU than on a CPU. It is looked at, not changed; its
+        blocks are counted as they run without ``torch.compile``.
     objective : Objective
         What is minimised; weights that it holds itself, as a teacher's, are not counted.
     optimizer : OptimizerSettings
         Which optimizers.
     shape : StepShape
         Of the step.
-    device : torch.device
-        Where it runs; operations keep other tensors on a GPU than on a CPU.
     """
-    if device.type == "cuda":
-        config, shape = without_masks(config, shape)
+    device = next(model.parameters()).device
+    totals = dict.fromkeys(shape.batch.totals(), 1.0)  # some numbers to divide by
     # Raised while a dropped tensor is told of, an interrupt would be lost.
     with stop_requests() as stop, _faking() as live, torch.device(device):
-        model = CausalLM(config).train()
-        model.recompute_activations = shape.recompute_activations
+        twin = _twin(model).train()
+        pattern = shape.batch
+        if device.type == "cuda":
+            twin, pattern = without_masks(twin), without_documents(pattern)
         weights = live.now
-        optimizers = Optimizers(model, optimizer)
-        state = _make_state(model, optimizers, live) - weights
+        optimizers = Optimizers(twin, optimizer)
+        state = _make_state(twin, optimizers, live) - weights
         live.peak, before = live.now, len(live.events)
         for _ in range(min(2, shape.micro_batches)):
             with torch.autocast(
                 device.type, shape.precision, enabled=shape.precision != torch.float32
             ):
-                losses = objective(model, _batch(shape))
-            (losses.total / 2.0).backward()  # type: ignore[no-untyped-call]
+                losses = objective(twin, mapped(pattern, _zeros), totals)
+            (losses.total * 1.0).backward()  # type: ignore[no-untyped-call]
             del losses
-        gradients = sum(_size(p.grad) for p in model.parameters() if p.grad is not None)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        gradients = sum(_size(p.grad) for p in twin.parameters() if p.grad is not None)
+        torch.nn.utils.clip_grad_norm_(twin.parameters(), 1.0)
         # A CPU reads whether the step is good before it; a GPU decides that in the step.
         is_good = torch.ones((), dtype=torch.bool) if device.type == "cuda" else None
         optimizers.step(1.0, is_good, is_measured=True)
@@ -130,30 +123,50 @@ def step_bytes(
     return counted
 
 
-def without_masks(
-    config: TransformerConfig, shape: StepShape
-) -> tuple[TransformerConfig, StepShape]:
-    """The same with plain causal attention.
+def without_masks(twin: DecoderModel) -> DecoderModel:
+    """The model with plain causal attention.
 
     FlexAttention, which GPUs use for masks, keeps as much, and cannot be run on fake tensors.
     """
-    plain = replace(config, sliding_window=None, sliding_layers=())
-    return plain, replace(shape, has_documents=False)
+    twin.model.config = replace(twin.model.config, sliding_window=None, sliding_layers=())
+    return twin
 
 
-def _make_state(model: CausalLM, optimizers: Optimizers, live: _LiveTensors) -> int:
-    """Take a first step, which makes the optimizers' state; returns what lives after it."""
+def without_documents(batch: DataT) -> DataT:
+    """The batch with all documents in one."""
+    assert is_dataclass(batch)
+    changed = dict[str, Any]()
+    for field_ in fields(batch):
+        value = getattr(batch, field_.name)
+        if field_.name == "documents":
+            changed[field_.name] = None
+        elif is_dataclass(value):
+            changed[field_.name] = without_documents(value)
+    return replace(batch, **changed)  # type: ignore[type-var]
+
+
+def _twin(model: DecoderModel) -> DecoderModel:
+    """The same modules with fake tensors in them; for the caller's fake mode to make."""
+    memo = dict[int, Any]()
     for parameter in model.parameters():
-        parameter.grad = torch.zeros_like(parameter)
+        fake = torch.empty_like(parameter, requires_grad=False)
+        memo[id(parameter)] = nn.Parameter(fake, requires_grad=parameter.requires_grad)
+    for buffer in model.buffers():
+        memo[id(buffer)] = torch.empty_like(buffer)
+    return copy.deepcopy(model, memo)
+
+
+def _zeros(tensor: Tensor) -> Tensor:
+    return torch.zeros(tensor.shape, dtype=tensor.dtype)
+
+
+def _make_state(twin: DecoderModel, optimizers: Optimizers, live: _LiveTensors) -> int:
+    """Take a first step, which makes the optimizers' state; returns what lives after it."""
+    for parameter in twin.parameters():
+        if parameter.requires_grad:
+            parameter.grad = torch.zeros_like(parameter)
     optimizers.step(1.0)
     return live.now
-
-
-def _batch(shape: StepShape) -> Batch:
-    tokens = torch.zeros(shape.rows, shape.length, dtype=torch.int64)
-    weights = torch.ones(shape.rows, shape.length)
-    documents = torch.zeros_like(tokens) if shape.has_documents else None
-    return Batch(tokens, torch.zeros_like(tokens), weights, documents)
 
 
 def _size(tensor: Tensor) -> int:

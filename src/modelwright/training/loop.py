@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from modelwright.models.sharded import whole
-from modelwright.models.transformer import CausalLM
-from modelwright.training.batches import Batch, Batches
+from modelwright.models.transformer import DecoderModel
+from modelwright.training.batches import Batches
 from modelwright.training.callbacks.callback import Callback, ReportListener, StepReport
 from modelwright.training.checkpoint import TrainState
+from modelwright.training.micro_batch import MicroBatch, Totals, moved, summed_totals, token_count
+from modelwright.training.objectives.objective import Prepare
 from modelwright.training.optimizers import Optimizers
 from modelwright.training.parallel.forward import Forward
-from modelwright.training.parallel.shares import has_weight
 from modelwright.training.parallel.world import ALONE, World
 from modelwright.training.readings import Reading
 from modelwright.training.schedule import Schedule
@@ -45,20 +46,23 @@ class Loop:
         Called after every step, in this order.
     listeners : sequence of ReportListener
         Told what each step measured.
+    prepare : callable, optional
+        Looks at all micro-batches of a step before the first backward pass.
     world : World
         The processes that train together; each has its share of the batches.
     """
 
-    model: CausalLM
+    model: DecoderModel
     optimizers: Optimizers
     forward: Forward
-    batches: Batches
+    batches: Batches[MicroBatch]
     schedule: Schedule
     state: TrainState
     precision: torch.dtype
     max_gradient_norm: float = 1.0
     callbacks: Sequence[Callback] = field(default_factory=list)
     listeners: Sequence[ReportListener] = field(default_factory=list)
+    prepare: Prepare | None = None
     world: World = ALONE
     _open: _OpenStep | None = field(default=None, init=False)
 
@@ -87,8 +91,11 @@ class Loop:
         state, horizon = self.state, self.state.horizon
         micro_batches = self.batches.at(state.step)
         # Fixed before the first backward pass, over all micro-batches and processes.
-        weight, tokens = self.world.sum(*_weight_and_tokens(micro_batches))
-        means = self._backward(micro_batches, weight)
+        totals = summed_totals(micro_batches)
+        tokens, *sums = self.world.sum(token_count(micro_batches), *totals.values())
+        # Where nothing counts, nothing is to be divided.
+        divisors = {name: value or 1.0 for name, value in zip(totals, sums, strict=True)}
+        means = self._backward(micro_batches, divisors)
         norm = whole(
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.max_gradient_norm)
         )
@@ -150,20 +157,25 @@ class Loop:
         for listener in self.listeners:
             listener(report)
 
-    def _backward(self, micro_batches: Sequence[Batch], weight: float) -> dict[str, Tensor]:
+    def _backward(self, batches: Sequence[MicroBatch], totals: Totals) -> dict[str, Tensor]:
         """Leave the gradients of the whole step in the parameters; return its mean losses."""
         device = next(self.model.parameters()).device
+        autocast = torch.autocast(
+            device.type, self.precision, enabled=self.precision != torch.float32
+        )
+        on_device: Iterable[MicroBatch] = (moved(batch, device) for batch in batches)
+        if self.prepare is not None:
+            with autocast, torch.no_grad():
+                on_device = self.prepare(self.model, list(on_device), self.world)
         sums = dict[str, Tensor]()
-        for number, batch in enumerate(micro_batches, start=1):
-            with torch.autocast(
-                device.type, self.precision, enabled=self.precision != torch.float32
-            ):
-                losses = self.forward(batch.to(device), number == len(micro_batches))
+        for number, batch in enumerate(on_device, start=1):
+            with autocast:
+                losses = self.forward(batch, totals, number == len(batches))
             # Gradients are averaged over the processes; their sum is wanted.
-            (losses.total / (weight / self.world.size)).backward()  # type: ignore[no-untyped-call]
+            (losses.total * self.world.size).backward()  # type: ignore[no-untyped-call]
             for name, value in {"loss": losses.total.detach(), **losses.measures}.items():
                 sums[name] = sums[name] + value if name in sums else value
-        means = self.world.add(torch.stack(list(sums.values())) / weight)
+        means = self.world.add(torch.stack(list(sums.values())))
         return dict(zip(sums, means, strict=True))
 
 
@@ -179,8 +191,3 @@ class _OpenStep:
     learning_rate: float
     means: Reading
     norms: Reading
-
-
-def _weight_and_tokens(micro_batches: Sequence[Batch]) -> tuple[float, float]:
-    weight = sum(float(batch.weights.sum()) for batch in micro_batches)
-    return weight, sum(batch.tokens.numel() for batch in micro_batches if has_weight(batch))

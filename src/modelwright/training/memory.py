@@ -16,7 +16,7 @@ from modelwright.core.errors import TrainingError
 from modelwright.core.machine import PeakMemory, available_memory_bytes, memory_in_use_bytes
 from modelwright.models.block_attention import fits, kept_bytes
 from modelwright.models.config import TransformerConfig
-from modelwright.models.transformer import CausalLM, initialise
+from modelwright.models.transformer import CausalLM, DecoderModel, initialise
 from modelwright.training.batches import Batch
 from modelwright.training.heap import heap_bytes
 from modelwright.training.live_tensors import StepBytes, StepShape, step_bytes
@@ -101,7 +101,7 @@ class Copies:
 
 
 def forecast(
-    model: CausalLM,
+    model: DecoderModel,
     objective: Objective,
     optimizer: OptimizerSettings,
     shape: StepShape,
@@ -116,18 +116,19 @@ def forecast(
     in the process is not counted.
     """
     device = next(model.parameters()).device
-    step = step_bytes(model.config, objective, optimizer, shape, device)
+    step = step_bytes(model, objective, optimizer, shape)
     if device.type == "cpu":
         _take_tiny_step(shape.precision)
     gc.collect()
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     present = present_bytes(device)
+    trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     return Forecast(
         program=max(0, present - weights),
         weights=weights,
         gradients=step.gradients,
         optimizer=step.optimizer,
-        copies=copies.bytes(weights, step.optimizer),
+        copies=copies.bytes(trained, step.optimizer),
         activations=_activations(step, device) + _kept(model, shape, device, compiled),
     )
 
@@ -141,13 +142,14 @@ def _activations(step: StepBytes, device: torch.device) -> int:
     return max(step.peak, heap) - lasting + LIBRARIES_BYTES
 
 
-def _kept(model: CausalLM, shape: StepShape, device: torch.device, compiled: bool) -> int:
+def _kept(model: DecoderModel, shape: StepShape, device: torch.device, compiled: bool) -> int:
     """What attention by blocks keeps, which is used in compiled blocks only."""
     is_used = compiled and device.type == "cpu" and shape.precision == torch.bfloat16
-    if not is_used or shape.has_documents or not fits(shape.length):
+    rows, length = shape.batch.tokens.shape
+    if not is_used or shape.batch.documents is not None or not fits(length):
         return 0
-    layers = 1 if shape.recompute_activations else model.config.num_hidden_layers
-    return layers * kept_bytes(shape.rows, model.config.num_attention_heads, shape.length)
+    layers = 1 if model.model.recompute_activations else model.config.num_hidden_layers
+    return layers * kept_bytes(rows, model.config.num_attention_heads, length)
 
 
 def check_fits(expected: Forecast, device: torch.device) -> None:
@@ -233,20 +235,6 @@ def in_words(size: int) -> str:
     return f"{size / 2**30:,.2f} GiB"
 
 
-def shape_of(
-    micro_batches: list[Batch], longest_row: int, precision: torch.dtype, recomputes: bool
-) -> StepShape:
-    """The shape of steps like these, with rows as long as the longest."""
-    return StepShape(
-        rows=max(batch.tokens.shape[0] for batch in micro_batches),
-        length=longest_row,
-        micro_batches=len(micro_batches),
-        has_documents=micro_batches[0].documents is not None,
-        precision=precision,
-        recompute_activations=recomputes,
-    )
-
-
 def _take_tiny_step(precision: torch.dtype) -> None:
     config = TransformerConfig(
         vocab_size=64,
@@ -261,5 +249,5 @@ def _take_tiny_step(precision: torch.dtype) -> None:
     initialise(model, seed=0)
     tokens = torch.zeros(2, 64, dtype=torch.int64)
     with torch.autocast("cpu", precision, enabled=precision != torch.float32):
-        losses = next_token(model, Batch(tokens, tokens, torch.ones(2, 64)))
+        losses = next_token(model, Batch(tokens, tokens, torch.ones(2, 64)), {"tokens": 128.0})
     losses.total.backward()  # type: ignore[no-untyped-call]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,7 +39,7 @@ from modelwright.training.parallel.shares import micro_rows
 from modelwright.training.parallel.world import World, this_world
 from modelwright.training.samples import Samples
 from modelwright.training.settings import PretrainSettings
-from modelwright.training.validation import bits_per_byte, mean_loss
+from modelwright.training.validation import bits_per_byte, mean_losses
 
 SHAPE = (
     "family",
@@ -103,7 +104,7 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
     def measure() -> dict[str, float]:
         if not held_out:
             return {}
-        loss = mean_loss(model, next_token, held_out, precision, world)
+        loss = mean_losses(model, next_token, held_out, precision, world)["loss"]
         return {
             "validation_loss": loss,
             "validation_bits_per_byte": bits_per_byte(loss, held_out, tokenizer),
@@ -244,11 +245,16 @@ def save_trained(
     if not world.is_leader:
         return
     save_tensors_of(model.config, tensors, job.folder)
+    copy_tokenizer(source, job.folder)
+
+
+def copy_tokenizer(source: Artifact, folder: Path) -> None:
+    """Put the tokenizer of ``source`` into a model's folder."""
     for name in TOKENIZER_FILES:
         if (source.path / name).is_file():
-            shutil.copyfile(source.path / name, job.folder / name)
-    if not (job.folder / TEMPLATE).is_file():  # what we render with, others shall, too
-        write_text(job.folder / TEMPLATE, Tokenizer.load(source.path).template)
+            shutil.copyfile(source.path / name, folder / name)
+    if not (folder / TEMPLATE).is_file():  # what we render with, others shall, too
+        write_text(folder / TEMPLATE, Tokenizer.load(source.path).template)
 
 
 def _open_shards(artifact: Artifact, split: str, tokenizer: Tokenizer) -> TokenShards:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from modelwright.core.errors import UsageError
 from modelwright.core.settings import EXECUTION, FLAG, Settings
@@ -150,7 +150,54 @@ class PretrainSettings(LoopSettings):
     )
 
 
-class FinetuneSettings(LoopSettings):
-    """How to fine-tune a model on examples."""
+class AdaptationSettings(LoopSettings):
+    """What every training that goes on from a model has: all of it is trained, or an adapter."""
 
     weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
+    adapter: Literal["lora", "dora"] | None = Field(
+        None, description="train a small addition to the matrices, and leave the model as it is"
+    )
+    adapter_rank: int = Field(16, ge=1, description="rank of the addition")
+    adapter_alpha: float | None = Field(
+        None, gt=0, description="scale of the addition, over its rank; by default twice the rank"
+    )
+    adapter_rs_lora: bool = Field(
+        False, description="scale by the root of the rank instead, for large ranks"
+    )
+    adapter_start: Literal["default", "pissa"] = Field(
+        "default", description="begin at no change, or with the principal parts of the matrices"
+    )
+    adapter_dropout: float = Field(0.0, ge=0, lt=1, description="inputs of the addition left out")
+    adapter_targets: list[str] = Field(
+        default_factory=list,
+        description="linear layers to adapt, as q_proj; by default all of the blocks",
+        json_schema_extra={FLAG: "adapter-target"},
+    )
+    adapter_whole: list[str] = Field(
+        default_factory=list,
+        description="modules to train whole beside it, as embed_tokens or lm_head",
+        json_schema_extra={FLAG: "adapter-whole"},
+    )
+    adapter_b_rate: float = Field(
+        1.0,
+        gt=0,
+        description="rate of its second matrix, over that of the first (LoRA+)",
+    )
+    quantize: Literal["nf4", "int8"] | None = Field(
+        None, description="keep the model's own matrices in 4 or 8 bits under the adapter (QLoRA)"
+    )
+    packs: bool = Field(
+        False,
+        description="put several short examples into one row, where they do not see each other",
+        json_schema_extra={EXECUTION: True},
+    )
+
+    @model_validator(mode="after")
+    def _quantized_is_adapted(self) -> AdaptationSettings:
+        if self.quantize and not self.adapter:
+            raise ValueError("a quantized model is not trained itself; give an adapter")
+        return self
+
+
+class FinetuneSettings(AdaptationSettings):
+    """How to fine-tune a model on examples."""

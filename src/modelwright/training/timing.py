@@ -25,11 +25,13 @@ from modelwright.training.schedule import WarmupStableDecay
 class RandomBatches:
     """Random tokens in the shape of real batches."""
 
+    can_be_made_ahead = True
+
     def __init__(self, vocabulary_size: int, length: int, rows: int, micro_rows: int):
         self.vocabulary_size, self.length = vocabulary_size, length
         self.rows, self.micro_rows = rows, micro_rows
         self.steps_per_epoch, self.tokens_per_step = 1, rows * length
-        self.has_one_shape, self.longest_row = True, length
+        self.has_one_shape, self.micro_batches = True, -(-rows // micro_rows)
 
     def at(self, step: int) -> list[Batch]:
         """Micro-batches of random tokens; the same for the same step."""
@@ -39,6 +41,10 @@ class RandomBatches:
             Batch(part[:, :-1], part[:, 1:], torch.ones(part.shape[0], self.length))
             for part in torch.split(ids, self.micro_rows)
         ]
+
+    def largest(self) -> Batch:
+        """The first of the first step."""
+        return self.at(0)[0]
 
 
 def seconds_per_step(

@@ -7,38 +7,44 @@ from collections.abc import Sequence
 
 import torch
 
-from modelwright.models.transformer import CausalLM
+from modelwright.models.transformer import DecoderModel
 from modelwright.tokens.tokenizer import Tokenizer
 from modelwright.training.batches import Batch
-from modelwright.training.objectives.objective import Objective
+from modelwright.training.micro_batch import MicroBatch, moved, summed_totals
+from modelwright.training.objectives.objective import Objective, Prepare
 from modelwright.training.parallel.shares import share
 from modelwright.training.parallel.world import ALONE, World
 
 
-def mean_loss(
-    model: CausalLM,
+def mean_losses(
+    model: DecoderModel,
     objective: Objective,
-    batches: Sequence[Batch],
+    batches: Sequence[MicroBatch],
     precision: torch.dtype,
     world: World = ALONE,
-) -> float:
-    """Mean loss in nats over the weight of all batches; the model is left in training mode.
+    prepare: Prepare | None = None,
+) -> dict[str, float]:
+    """``loss`` and what else the objective measures, means over all batches.
 
-    Each process of ``world`` takes its share; all get the same mean.
+    Each process of ``world`` takes its share; all get the same. The model is left in training mode.
     """
     device = next(model.parameters()).device
+    totals = {name: value or 1.0 for name, value in summed_totals(batches).items()}
+    own = share(batches, world)
+    sums = dict[str, float]()
     model.eval()
-    total = weight = 0.0
     use_autocast = precision != torch.float32
     # Compiling for what is not trained would take longer than it saves.
     eager = torch.compiler.set_stance("force_eager")
     with eager, torch.no_grad(), torch.autocast(device.type, precision, enabled=use_autocast):
-        for batch in share(batches, world):
-            total += float(objective(model, batch.to(device)).total)
-            weight += float(batch.weights.sum())
+        if prepare is not None:
+            own = prepare(model, [moved(batch, device) for batch in own], world)
+        for batch in own:
+            losses = objective(model, moved(batch, device), totals)
+            for name, value in {"loss": losses.total, **losses.measures}.items():
+                sums[name] = sums.get(name, 0.0) + float(value)
     model.train()
-    total, weight = world.sum(total, weight)
-    return total / weight
+    return dict(zip(sums, world.sum(*sums.values()), strict=True))
 
 
 def bits_per_byte(loss: float, batches: Sequence[Batch], tokenizer: Tokenizer) -> float:

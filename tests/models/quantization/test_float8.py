@@ -139,7 +139,7 @@ def losses(is_float8: bool, recompute: bool = False) -> list[float]:
     """Of a few steps with Muon, from zero-initialised projections, over two micro-batches."""
     model = CausalLM(CONFIG)
     initialise(model, 0)
-    model.recompute_activations = recompute
+    model.model.recompute_activations = recompute
     if is_float8:
         use_float8(model.model.layers)
     seen = list[float]()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from modelwright.core.errors import UsageError
 from modelwright.models.sharded import like, whole
 from modelwright.training.checkpoint import TrainState
+from modelwright.training.optimizers.parameter_groups import trained_parameters
 
 MEASURE = "validation_loss"
 """What is compared; the lower the better."""
@@ -56,7 +57,7 @@ class EarlyStopping:
         self.patience = patience
         self.best: dict[str, float] = {}
         self.step = self.since = 0
-        self._parameters = dict(model.named_parameters())
+        self._parameters = trained_parameters(model)
         self._weights = dict[str, Tensor]()
 
     def look(self, state: TrainState, values: dict[str, float]) -> None:

@@ -11,6 +11,7 @@ from modelwright.core.errors import InputError
 from modelwright.models.transformer import CausalLM
 from modelwright.training.batches import Batch
 from modelwright.training.cross_entropy import CHUNK_ELEMENTS, linear_cross_entropy
+from modelwright.training.micro_batch import Totals
 from modelwright.training.objectives.objective import Losses, Objective
 
 
@@ -36,7 +37,7 @@ def distillation(teacher: CausalLM, temperature: float, share: float) -> Objecti
     """
     teacher.eval().requires_grad_(False)
 
-    def objective(model: CausalLM, batch: Batch) -> Losses:
+    def objective(model: CausalLM, batch: Batch, totals: Totals) -> Losses:
         if model.config.vocab_size != teacher.config.vocab_size:
             raise InputError(
                 f"the teacher knows {teacher.config.vocab_size:,} tokens, the model "
@@ -50,7 +51,9 @@ def distillation(teacher: CausalLM, temperature: float, share: float) -> Objecti
         weights = batch.weights.flatten()
         divergence = _divergence(hidden, taught, heads, weights, temperature)
         targets = batch.targets.flatten()
-        hard = linear_cross_entropy(hidden, heads[0], targets, weights, model.is_compiled)
+        is_compiled = model.model.is_compiled
+        hard = linear_cross_entropy(hidden, heads[0], targets, weights, is_compiled)
+        divergence, hard = divergence / totals["tokens"], hard / totals["tokens"]
         total = share * temperature**2 * divergence + (1 - share) * hard
         return Losses(total, {"divergence": divergence.detach(), "next_token": hard.detach()})
 

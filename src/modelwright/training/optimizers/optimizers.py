@@ -30,6 +30,8 @@ class OptimizerSettings:
         Decoupled, times the rate; vectors are not decayed.
     beta1, beta2 : float
         AdamW's averages of gradients and of their squares.
+    adapter_b_rate : float
+        Rate of the matrices B of adapters, over that of their matrices A (LoRA+).
     matrix_precision : torch.dtype
         Of Muon's matrix products; bfloat16 is good enough (Jordan et al. 2024).
     """
@@ -40,11 +42,14 @@ class OptimizerSettings:
     weight_decay: float
     beta1: float = 0.9
     beta2: float = 0.95
+    adapter_b_rate: float = 1.0
     matrix_precision: torch.dtype = torch.float32
 
     def rate(self, group: GroupName) -> float:
         """Peak learning rate of a group."""
         is_by_muon = self.name == "muon" and group == "matrices"
+        if group == "adapter_b":
+            return self.adapter_b_rate * self.learning_rate
         return self.matrix_learning_rate if is_by_muon else self.learning_rate
 
     def decay(self, group: GroupName) -> float:

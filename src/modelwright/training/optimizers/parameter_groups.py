@@ -6,7 +6,14 @@ from typing import Literal
 
 from torch import nn
 
-GroupName = Literal["matrices", "embeddings", "head", "vectors"]
+from modelwright.models.adapters.lora_plus import learns_faster
+
+GroupName = Literal["matrices", "embeddings", "head", "vectors", "adapter", "adapter_b"]
+
+
+def trained_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that are trained, by name, in the model's order."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
 def parameter_groups(model: nn.Module) -> dict[GroupName, dict[str, nn.Parameter]]:
@@ -14,18 +21,20 @@ def parameter_groups(model: nn.Module) -> dict[GroupName, dict[str, nn.Parameter
 
     ``matrices`` are the 2-D parameters inside the blocks, ``head`` is the output projection,
     ``embeddings`` all other tables and ``vectors`` the rest: weights of norms and biases. A head
-    that is tied to the embedding is an embedding. Groups may be empty.
+    that is tied to the embedding is an embedding. What adapters add to linear layers is
+    ``adapter``, of which ``adapter_b`` may learn faster. Groups may be empty.
     """
     groups: dict[GroupName, dict[str, nn.Parameter]] = {
-        "matrices": {}, "embeddings": {}, "head": {}, "vectors": {},
+        "matrices": {}, "embeddings": {}, "head": {}, "vectors": {}, "adapter": {}, "adapter_b": {},
     }  # fmt: skip
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            groups[_group_of(name, parameter)][name] = parameter
+    for name, parameter in trained_parameters(model).items():
+        groups[_group_of(name, parameter)][name] = parameter
     return groups
 
 
 def _group_of(name: str, parameter: nn.Parameter) -> GroupName:
+    if ".lora_" in name:
+        return "adapter_b" if learns_faster(name, parameter) else "adapter"
     if parameter.dim() != 2:
         return "vectors"
     if ".layers." in f".{name}":

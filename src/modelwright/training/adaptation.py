@@ -1,0 +1,61 @@
+"""A model as it is trained: all of it, or an adapter on it, quantized or not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from modelwright.models.adapters.attach import add_adapter
+from modelwright.models.adapters.config import AdapterConfig
+from modelwright.models.adapters.merge import merge_adapter
+from modelwright.models.adapters.peft_folder import save_adapter
+from modelwright.models.quantization.base import quantize_base
+from modelwright.models.transformer import DecoderModel
+from modelwright.training.settings import AdaptationSettings
+
+FOLDER = "adapter"
+"""Beside the merged model, the adapter alone, as PEFT has it."""
+
+
+def adapt(model: DecoderModel, settings: AdaptationSettings, whole: tuple[str, ...] = ()) -> None:
+    """Put the adapter on a model that the settings ask for, if they do.
+
+    Parameters
+    ----------
+    model : DecoderModel
+        Changed in place.
+    settings : AdaptationSettings
+        Which adapter.
+    whole : tuple of str
+        Modules that are trained whole in any case, as a new head.
+    """
+    if settings.adapter is None:
+        return
+    if settings.quantize is not None:
+        quantize_base(model, settings.quantize)
+    config = AdapterConfig(
+        rank=settings.adapter_rank,
+        alpha=settings.adapter_alpha or 2.0 * settings.adapter_rank,
+        rs_lora=settings.adapter_rs_lora,
+        dora=settings.adapter == "dora",
+        initialisation=settings.adapter_start,
+        dropout=settings.adapter_dropout,
+        target_modules=tuple(settings.adapter_targets) or "all-linear",
+        modules_to_save=(*settings.adapter_whole, *whole),
+    )
+    add_adapter(model, config, seed=settings.seed)
+
+
+def merged(model: DecoderModel, settings: AdaptationSettings, folder: Path, base: Path) -> None:
+    """Merge the adapter into the model, if there is one, and write it alone below ``folder``.
+
+    The model is checked to say the same as before.
+    """
+    if settings.adapter is None:
+        return
+    save_adapter(model, folder / FOLDER, base=str(base))
+    device = next(model.parameters()).device
+    length = min(32, model.config.max_position_embeddings)
+    tokens = torch.arange(length, device=device)[None] % model.config.vocab_size
+    merge_adapter(model, tokens)

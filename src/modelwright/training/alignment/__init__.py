@@ -1,0 +1,1 @@
+"""Alignment: learning what is preferred, or rewarded."""

@@ -1,0 +1,1 @@
+"""Learning from rewards of the model's own answers."""
