@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from modelwright.core.errors import UsageError
+from modelwright.core.examples import TrainOn
 from modelwright.core.settings import EXECUTION, FLAG, Settings
 from modelwright.training.budget import Budget
 from modelwright.training.names import AveragingName, OptimizerName, ScheduleName
@@ -153,4 +154,8 @@ class PretrainSettings(LoopSettings):
 class FinetuneSettings(LoopSettings):
     """How to fine-tune a model on examples."""
 
+    train_on: TrainOn = Field(
+        "all_turns",
+        description="learn all that the assistant says, or only what follows the last question",
+    )
     weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
