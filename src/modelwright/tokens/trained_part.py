@@ -63,14 +63,12 @@ def regions_behind(
 
 def extended(regions: list[Region], text: str, control: re.Pattern[str]) -> list[Region]:
     """Regions that each reach to the end of the next control token, before the next region."""
-    limits = [start for start, _ in regions[1:]] + [len(text)]
-    ends = [
-        control.search(text, end, limit) for (_, end), limit in zip(regions, limits, strict=True)
-    ]
-    return [
-        (start, found.end() if found else end)
-        for (start, end), found in zip(regions, ends, strict=True)
-    ]
+    reaching = list[Region]()
+    for number, (start, end) in enumerate(regions):
+        limit = regions[number + 1][0] if number + 1 < len(regions) else len(text)
+        found = control.search(text, end, limit)
+        reaching.append((start, found.end() if found else end))
+    return reaching
 
 
 def _control_end(text: str, start: int, limit: int, control: re.Pattern[str]) -> int:
