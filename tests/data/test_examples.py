@@ -147,6 +147,7 @@ def test_rows_are_split_by_their_content(rows_file, run_rows):
         "examples_train": len(train),
         "examples_heldout": len(held_out),
         "objects": 0,
+        "conversations": 200,
     }
     assert len(train) + len(held_out) == 200
     assert 20 <= len(held_out) <= 60
@@ -210,7 +211,7 @@ def test_folders_are_read_in_the_order_of_paths(rows_file, run_rows, tmp_path):
 @pytest.mark.parametrize(
     ("row", "field", "problem"),
     [
-        ({"text": "x"}, "", "neither 'messages' nor 'prompt' and 'completion', but 'text'"),
+        ({"text": "x"}, "", "none of the known shapes, but 'text'"),
         ([], "", "not a JSON object"),
         ({"messages": []}, "messages", "is not a list of messages"),
         ({"messages": "hi"}, "messages", "is not a list of messages"),
@@ -223,7 +224,8 @@ def test_folders_are_read_in_the_order_of_paths(rows_file, run_rows, tmp_path):
         (chat("x", None), "messages[1].content", "is NoneType, not text"),
         (chat("x", "\ud83d"), "messages[1].content", "surrogate"),
         ({"messages": [{"role": "user", "content": "x"}]}, "messages", "no answer"),
-        ({"prompt": "x"}, "completion", "is missing"),
+        ({"prompt": "x"}, "", "this row is a prompt, the first one of the file a conversation"),
+        ({"completion": "x"}, "prompt", "is missing; the nearest shape is prompt and completion"),
         ({"prompt": "x", "completion": 3}, "completion", "is int, not text"),
         ({"completion": "x", "prompt": ""}, "prompt", "is empty"),
         (chat("x", licence=3), "licence", "is int, not text"),

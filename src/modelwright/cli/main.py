@@ -21,7 +21,7 @@ VERBS = {
     "trace": ("modelwright.cli.trace", "From a document to models, from a model to documents"),
     "chat": ("modelwright.cli.chat", "Talk to a model in the terminal"),
     "serve": ("modelwright.cli.serve", "Serve a model: OpenAI-compatible API and chat page"),
-    "data": ("modelwright.cli.data", "Look into a corpus: report, look, judge, classifier"),
+    "data": ("modelwright.cli.data", "Look into data: report, look, examples, judge, classifier"),
     "collect": ("modelwright.cli.stage", "Stage: read documents"),
     "annotate": ("modelwright.cli.stage", "Stage: score documents, find near-duplicates"),
     "prepare": ("modelwright.cli.stage", "Stage: filter, deduplicate, redact, split"),

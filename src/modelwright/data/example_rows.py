@@ -1,173 +1,152 @@
-"""Rows of conversations and completions in the user's .jsonl files, checked field by field."""
+"""Rows of examples in the user's files: recognised, checked, and brought into one of five forms."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from modelwright.core.conversation import ROLES
 from modelwright.core.errors import InputError
-from modelwright.data.decoding import decode, replace_surrogates
+from modelwright.core.examples import ORIGIN, TO_FINETUNE, Form, Row, Texts, form_of
 from modelwright.data.drops import Drops
-from modelwright.data.folder import find_files, fingerprint_files
-from modelwright.data.jsonl import TOO_LARGE, read_lines
-from modelwright.data.sources.settings import JsonlExamples
+from modelwright.data.example_files import RawRow, example_files, raw_rows
+from modelwright.data.shapes.fields import HALF_CHARACTER, MISSING, BadRowError, checked_text
+from modelwright.data.shapes.table import recognise
+from modelwright.data.sources.settings import BadRows, JsonlExamples
 
-TRAIN, HELD_OUT = "train.jsonl", "heldout.jsonl"
-"""The files of an examples artifact."""
-
-SUFFIX = ".jsonl"
-FORMS = (
-    'one JSON object to a line: {"messages": [{"role": "user", "content": ...}, '
-    '{"role": "assistant", "content": ...}]} or {"prompt": ..., "completion": ...}'
+OTHER_FORM = "a row of another form than the first of its file"
+EXAMPLE = (
+    'one JSON object to a line, for example {"messages": [{"role": "user", "content": ...}, '
+    '{"role": "assistant", "content": ...}]} or {"prompt": ..., "completion": ...}; '
+    "docs/examples.md shows all shapes"
 )
 
-Row = dict[str, Any]
 
+def read_rows(
+    source: JsonlExamples, bad_rows: BadRows, drops: Drops, unused: set[str]
+) -> Iterator[tuple[str, Row]]:
+    """Yield the rows of a file, or of the files of a folder in the order of their paths.
 
-def read_rows(settings: JsonlExamples, drops: Drops) -> Iterator[Row]:
-    """Yield the rows of a file, or of the .jsonl files of a folder in the order of their paths.
+    Each comes with its place: file and line.
 
-    Each has ``messages`` or ``prompt`` and ``completion``, and ``object``, ``source``, ``licence``.
+    Parameters
+    ----------
+    source : JsonlExamples
+        Where they are, and how they are to be taken.
+    bad_rows : {"refuse", "drop"}
+        Whether one bad row ends it all, or is counted.
+    drops : Drops
+        Where to count.
+    unused : set of str
+        Gets the names of fields that are not taken over.
 
     Raises
     ------
     InputError
         If there is no row, or one is not as it should be; names file, line and field.
     """
-    root = Path(settings.path)
+    root = Path(source.path)
     found = False
-    for path in example_files(settings, drops):
-        for line in read_lines(path):
-            where = f"{path}, line {line.number}"
-            if line.raw is None:
-                raise InputError(f"this line is {TOO_LARGE}", where=where, fix=f"write {FORMS}")
-            row = check_row(_parse(line.raw, where), where)
+    for path in example_files(root, drops):
+        first: Form | None = None
+        for raw in raw_rows(path):
+            try:
+                row = read_row(raw, source, unused)
+                form = form_of(row)
+                _check_form(form, first)
+            except BadRowError as error:
+                if bad_rows == "refuse":
+                    raise _refused(error, raw.where) from None
+                drops.add(error.reason, raw.where)
+                continue
+            first = first or form
             row.setdefault("source", f"files:{root.name}")
-            row.setdefault("licence", settings.licence)
+            row.setdefault("licence", source.licence)
             found = True
-            yield row
+            yield raw.where, row
     if not found:
-        raise InputError("no examples here", where=root, fix=f"write {FORMS}")
+        raise InputError("no examples here", where=root, fix=f"write {EXAMPLE}")
 
 
-def read_examples(path: Path) -> Iterator[Row]:
-    """Yield the rows of one file of an examples artifact as they are.
-
-    Raises
-    ------
-    InputError
-        If one is no JSON object.
-    """
-    for line in read_lines(path):
-        where = f"{path}, line {line.number}"
-        row = None if line.raw is None else _parse(line.raw, where)
-        if not isinstance(row, dict):
-            raise InputError("not a JSON object", where=where, fix=f"write {FORMS}")
-        yield row
-
-
-def example_files(settings: JsonlExamples, drops: Drops) -> list[Path]:
-    """The .jsonl files that a source names; other files are counted as dropped.
+def read_row(raw: RawRow, source: JsonlExamples, unused: set[str]) -> Row:
+    """One row in the form that it has.
 
     Raises
     ------
-    InputError
-        If there is nothing at its path, or no .jsonl file.
+    BadRowError
+        If it is not as it should be.
     """
-    root = Path(settings.path)
-    paths = []
-    for path in find_files(root, drops):
-        if path.suffix.lower() == SUFFIX:
-            paths.append(path)
-        else:
-            drops.add(f"unknown file type: {path.suffix.lower() or 'no extension'}")
-    if not paths:
-        raise InputError(
-            f"no {SUFFIX} file here", where=root, fix=f"give a {SUFFIX} file with {FORMS}"
-        )
-    return paths
+    if raw.problem is not None:
+        raise raw.problem
+    if not isinstance(raw.value, dict):
+        raise BadRowError("not a JSON object")
+    given = _picked(raw.value, source.fields) if source.fields else raw.value
+    given = {name: value for name, value in given.items() if value is not None}
+    shape = recognise(given.keys())
+    row = shape.read(given)
+    if source.chat:
+        row = as_chat(row)
+    row["object"] = None
+    for name in ORIGIN:
+        if name in given:
+            row[name] = checked_text(given[name], name)
+    _check_characters(row)
+    if not shape.keeps_others:
+        unused |= given.keys() - shape.keys - shape.optional - set(ORIGIN)
+    return row
 
 
-def fingerprint_rows(settings: JsonlExamples) -> list[list[str | int]]:
-    """Relative name, size and time of change of each file."""
-    paths = example_files(settings, Drops(lambda text: None))
-    return fingerprint_files(paths, Path(settings.path))
+def _picked(value: Mapping[str, Any], fields: Mapping[str, str]) -> Row:
+    """The fields that the user names, under our names, and the origin."""
+    for name in fields.values():
+        if name not in value:
+            raise BadRowError(MISSING, name, "is missing, which 'fields' names")
+    origin = {name: value[name] for name in ORIGIN if name in value}
+    return origin | {ours: value[theirs] for ours, theirs in fields.items()}
 
 
-def check_row(row: Any, where: str) -> Row:
-    """Take over the fields of a row that training knows.
-
-    Raises
-    ------
-    InputError
-        If a field is missing, empty or of a wrong type.
-    """
-    if not isinstance(row, dict):
-        raise InputError("not a JSON object", where=where, fix=f"write {FORMS}")
-    checked: Row
-    if "messages" in row:
-        checked = {"messages": _check_messages(row["messages"], where)}
-    elif "prompt" in row or "completion" in row:
-        checked = {name: _check_text(row, name, where) for name in ("prompt", "completion")}
-    else:
-        fields = ", ".join(f"'{name}'" for name in row) or "nothing"
-        raise InputError(
-            f"neither 'messages' nor 'prompt' and 'completion', but {fields}",
-            where=where,
-            fix=f"write {FORMS}",
-        )
-    checked["object"] = None
-    for name in ("object", "source", "licence"):
-        if row.get(name) is not None:
-            checked[name] = _check_text(row, name, where)
-    return checked
+def as_chat(row: Row) -> Row:
+    """A row with texts as what the user and the assistant say; one with messages as it is."""
+    texts = {name: row[name] for name in _SAID_BY if isinstance(row.get(name), str)}
+    said: dict[str, Texts] = {
+        name: [{"role": _SAID_BY[name], "content": text}]  # type: ignore[typeddict-item]
+        for name, text in texts.items()
+    }
+    if said and form_of(row) == "completion":
+        others = {name: value for name, value in row.items() if name not in said}
+        return {"messages": [*said["prompt"], *said["completion"]], **others}
+    return row | said
 
 
-def _check_messages(messages: Any, where: str) -> list[dict[str, str]]:
-    if not isinstance(messages, list) or not messages:
-        raise _wrong("messages", "is not a list of messages", where)
-    checked = []
-    for number, message in enumerate(messages):
-        name = f"messages[{number}]"
-        if not isinstance(message, dict):
-            raise _wrong(name, "is not an object with 'role' and 'content'", where)
-        role = _check_text(message, "role", where, prefix=f"{name}.")
-        if role not in ROLES:
-            raise _wrong(f"{name}.role", f"is '{role}', not one of {', '.join(ROLES)}", where)
-        content = _check_text(message, "content", where, prefix=f"{name}.")
-        checked.append({"role": role, "content": content})
-    if all(message["role"] != "assistant" for message in checked):
-        raise _wrong("messages", "holds no answer of the assistant to learn from", where)
-    return checked
+_SAID_BY = {
+    "prompt": "user",
+    "completion": "assistant",
+    "chosen": "assistant",
+    "rejected": "assistant",
+}
 
 
-def _check_text(row: Row, name: str, where: str, prefix: str = "") -> str:
-    if name not in row:
-        raise _wrong(prefix + name, "is missing", where)
-    value = row[name]
-    if not isinstance(value, str):
-        raise _wrong(prefix + name, f"is {type(value).__name__}, not text", where)
-    if not value.strip():
-        raise _wrong(prefix + name, "is empty", where)
-    if replace_surrogates(value)[1]:
-        raise _wrong(prefix + name, "holds half of a surrogate pair, which is no character", where)
-    return value
-
-
-def _wrong(name: str, problem: str, where: str) -> InputError:
-    return InputError(
-        f"field '{name}' {problem}", where=f"{where}, field '{name}'", fix=f"write {FORMS}"
+def _check_form(form: Form | None, first: Form | None) -> None:
+    """Rows of one file teach one thing: an odd one is a misspelt field rather than meant."""
+    if first is None or form == first or {form, first} <= set(TO_FINETUNE):
+        return
+    raise BadRowError(
+        OTHER_FORM, problem=f"this row is a {form}, the first one of the file a {first}"
     )
 
 
-def _parse(raw: bytes, where: str) -> Any:
-    text, replaced = decode(raw)
-    if replaced:
-        raise InputError("not UTF-8", where=where, fix="save the file as UTF-8")
+def _check_characters(row: Row) -> None:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"broken JSON: {error}", where=where, fix=f"write {FORMS}") from None
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise BadRowError(
+            HALF_CHARACTER, problem="holds half of a surrogate pair, which is no character"
+        ) from None
+
+
+def _refused(error: BadRowError, where: str) -> InputError:
+    what = f"field '{error.field}' {error.problem}" if error.field else error.problem
+    place = f"{where}, field '{error.field}'" if error.field else where
+    fix = f"write {EXAMPLE}; or leave bad rows out and count them with --bad-rows drop"
+    return InputError(what, where=place, fix=fix)

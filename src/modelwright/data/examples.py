@@ -1,17 +1,21 @@
-"""The examples stage: questions and answers to fine-tune on, and others held out."""
+"""The examples stage: what to fine-tune and align on, and what is held out of it."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import IO, Any
 
+from modelwright.core.examples import FORMS, HELD_OUT, TRAIN, Form, Row, form_of
 from modelwright.core.files import atomic_open, sha256_bytes, sha256_json
 from modelwright.core.job import Job, Outcome
 from modelwright.core.progress import Progress
 from modelwright.data.drops import Drops
-from modelwright.data.example_rows import HELD_OUT, TRAIN, Row, fingerprint_rows, read_rows
+from modelwright.data.example_files import fingerprint_rows
+from modelwright.data.example_rows import read_rows
 from modelwright.data.questions import (
     Turn,
     held_out_questions,
@@ -22,6 +26,14 @@ from modelwright.data.settings import ExamplesSettings
 from modelwright.data.sources.python_docs import LICENCE, PythonDocsReader
 from modelwright.data.sources.settings import PYTHON_DOCS, JsonlExamples, PythonDocsSource
 from modelwright.data.split import hold_out
+
+_PLURALS: dict[Form, str] = {
+    "conversation": "conversations",
+    "completion": "completions",
+    "preference": "preferences",
+    "labelled": "labelled",
+    "prompt": "prompts",
+}
 
 Example = tuple[bool, Row]
 """Whether it is held out, and the row."""
@@ -37,6 +49,7 @@ def examples(job: Job[ExamplesSettings]) -> Outcome:
     """
     drops = Drops(job.progress.note)
     counts = {False: 0, True: 0}
+    forms = Counter[Form | None]()
     objects: set[str] = set()
     licences: set[str] = set()
     with ExitStack() as stack:
@@ -47,6 +60,7 @@ def examples(job: Job[ExamplesSettings]) -> Outcome:
         for is_held_out, row in _all_examples(job.settings, job.progress, drops):
             files[is_held_out].write(json.dumps(row, ensure_ascii=False) + "\n")
             counts[is_held_out] += 1
+            forms[form_of(row)] += 1
             licences.add(row["licence"])
             if row["object"] is not None:
                 objects.add(row["object"])
@@ -55,6 +69,7 @@ def examples(job: Job[ExamplesSettings]) -> Outcome:
             "examples_train": counts[False],
             "examples_heldout": counts[True],
             "objects": len(objects),
+            **{_PLURALS[form]: forms[form] for form in FORMS if forms[form]},
         },
         dropped=drops.counts,
         licences=sorted(licences),
@@ -71,7 +86,7 @@ def fingerprint(settings: ExamplesSettings) -> str:
     """
     return sha256_json(
         [
-            fingerprint_rows(source)
+            fingerprint_rows(Path(source.path))
             if isinstance(source, JsonlExamples)
             else PythonDocsReader().fingerprint()
             for source in settings.sources
@@ -94,16 +109,18 @@ def _from_rows(
     source: JsonlExamples, settings: ExamplesSettings, progress: Progress, drops: Drops
 ) -> Iterator[Example]:
     with progress.task("check examples", None, "rows") as task:
-        keys = []
-        for row in read_rows(source, drops):
+        keys, unused = list[str](), set[str]()
+        for _, row in read_rows(source, settings.bad_rows, drops, unused):
             keys.append(_content_key(row))
             task.update(len(keys))
+    if unused:
+        progress.note(f"  fields that are not used: {', '.join(sorted(unused))}")
     held_out = hold_out(keys, settings.seed, settings.heldout_fraction)
     # Read once more rather than kept: the rows may be larger than the memory.
     with progress.task("write examples", len(keys), "rows") as task:
-        rows = read_rows(source, Drops(lambda text: None))
-        for number, example in enumerate(zip(held_out, rows, strict=True), 1):
-            yield example
+        rows = read_rows(source, settings.bad_rows, Drops(lambda text: None), set())
+        for number, (is_held_out, (_, row)) in enumerate(zip(held_out, rows, strict=True), 1):
+            yield is_held_out, row
             task.update(number)
 
 
@@ -141,5 +158,12 @@ def _conversation(turns: Sequence[Turn]) -> Row:
 
 
 def _content_key(row: Row) -> str:
-    content = row["messages"] if "messages" in row else [row["prompt"], row["completion"]]
+    """What decides whether a row is held out: answers to one prompt are never on both sides."""
+    match form_of(row):
+        case "conversation":
+            content = row["messages"]
+        case "completion":
+            content = [row["prompt"], row["completion"]]
+        case _:
+            content = row["prompt"]
     return sha256_bytes(json.dumps(content, ensure_ascii=False).encode())

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from modelwright.core.settings import EXECUTION, FLAG, Settings
 from modelwright.data.rules.table import FAMILIES, RULES, LineEdits, WordProfile
 from modelwright.data.sources.settings import (
+    BadRows,
     ExampleSource,
     FilesSource,
     GitSource,
@@ -249,10 +250,16 @@ class ExamplesSettings(Settings):
     """Where questions and answers for fine-tuning come from; no source means no fine-tuning."""
 
     sources: list[ExampleSource] = Field(
-        default_factory=list, description=".jsonl files, folders of them, or python-docs"
+        default_factory=list,
+        description=".jsonl, .json or .parquet files, folders of them, or python-docs",
+    )
+    bad_rows: BadRows = Field(
+        "refuse",
+        description="what a row that cannot be used does: end the run with its line, or be left "
+        "out and counted by reason",
     )
     heldout_fraction: float = Field(
-        0.1, ge=0, lt=1, description="share of the rows of .jsonl files that is held out"
+        0.1, ge=0, lt=1, description="share of the rows of files that is held out"
     )
     maximum: int | None = Field(
         None, ge=1, description="so many objects of python-docs, the most used; by default all"

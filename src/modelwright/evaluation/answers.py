@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,9 @@ from typing import Any
 
 from sacrebleu.metrics.chrf import CHRF
 
+from modelwright.core.conversation import Message
 from modelwright.core.errors import InputError
+from modelwright.core.examples import TO_FINETUNE, form_of, read_examples
 from modelwright.inference.engine import Engine
 from modelwright.inference.sampling import SamplingParams
 from modelwright.tokens.tokenizer import Tokenizer
@@ -59,36 +60,45 @@ class Marks:
 
 
 def read_questions(path: Path) -> list[Question]:
-    """Read held-out examples: rows with ``messages``, or with ``prompt`` and ``completion``.
+    """Read held-out examples to be answered: conversations, and prompts with completions.
+
+    Rows for alignment, and those whose last answer is a call without a word, are no questions.
 
     Raises
     ------
     InputError
-        If a line is no such example; it says which.
+        If a line is no example; it says which.
     """
     questions = []
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file):
-            try:
-                row = json.loads(line)
-                target = _target(row)
-            except (ValueError, KeyError, TypeError, IndexError) as error:
-                raise InputError(
-                    f"not an example: {error!r}",
-                    where=f"{path}, line {number + 1}",
-                    fix="give 'messages' that end with an answer, or 'prompt' and 'completion'",
-                ) from None
+    for number, (where, row) in enumerate(read_examples(path)):
+        if form_of(row) not in TO_FINETUNE:
+            continue
+        try:
+            target = _target(row)
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise InputError(
+                f"not an example: {error!r}",
+                where=where,
+                fix="give 'messages' that end with an answer, or 'prompt' and 'completion'",
+            ) from None
+        if target:
             questions.append(Question(number, row, target, row.get("object")))
     return questions
 
 
 def _target(row: dict[str, Any]) -> str:
-    if "messages" not in row:
+    if isinstance(row.get("completion"), str):
         return _text(row["completion"])
-    last = row["messages"][-1]
+    last = _messages(row)[-1]
     if last["role"] != "assistant":
         raise ValueError("the last message is not the assistant's")
     return _text(last["content"])
+
+
+def _messages(row: dict[str, Any]) -> list[Message]:
+    """The whole conversation of a row that has messages."""
+    messages = row["messages"] if "messages" in row else [*row["prompt"], *row["completion"]]
+    return list(messages)
 
 
 def _text(value: object) -> str:
@@ -99,9 +109,10 @@ def _text(value: object) -> str:
 
 def prompt_tokens(question: Question, tokenizer: Tokenizer) -> list[int]:
     """What the model is given: the conversation up to the answer, or the prompt as it stands."""
-    if "messages" in question.row:
-        return tokenizer.encode_chat(question.row["messages"][:-1], add_generation_prompt=True)
-    return [tokenizer.end_of_text, *tokenizer.encode(question.row["prompt"])]
+    row = question.row
+    if isinstance(row.get("prompt"), str):
+        return [tokenizer.end_of_text, *tokenizer.encode(row["prompt"])]
+    return tokenizer.encode_chat(_messages(row)[:-1], True, row.get("tools"))
 
 
 def answer(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from modelwright.core.artifact import UNKNOWN_LICENCE, Artifact, Parent
+from modelwright.core.examples import TRAIN, Row, characters_in, read_examples
 from modelwright.data.corpus import Document, read_documents
-from modelwright.data.example_rows import TRAIN, Row, read_examples
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def training_examples(
         If a row is broken.
     """
     for examples in training_example_sets(model, artifacts):
-        for row in read_examples(examples.file(TRAIN)):
+        for _, row in read_examples(examples.file(TRAIN)):
             yield examples, row
 
 
@@ -101,7 +101,7 @@ def origins(model: Artifact, artifacts: Sequence[Artifact]) -> list[Origin]:
     for document in training_documents(model, artifacts):
         documents.setdefault((document.source, document.licence), []).append(len(document.text))
     for _, row in training_examples(model, artifacts):
-        examples.setdefault((source_of(row), licence_of(row)), []).append(_length(row))
+        examples.setdefault((source_of(row), licence_of(row)), []).append(characters_in(row))
     return [*_origins("documents", documents), *_origins("examples", examples)]
 
 
@@ -123,9 +123,3 @@ def _origins(
         for (source, licence), each in lengths.items()
     ]
     return sorted(found, key=lambda origin: (-origin.characters, origin.source, origin.licence))
-
-
-def _length(row: dict[str, Any]) -> int:
-    texts = [message.get("content") for message in row.get("messages", [])]
-    texts += [row.get("prompt"), row.get("completion")]
-    return sum(len(text) for text in texts if isinstance(text, str))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from modelwright.core.artifact import Artifact
+from modelwright.core.examples import HELD_OUT, TRAIN, read_examples
 from modelwright.data.corpus import (
     DROPPED,
     Document,
@@ -13,7 +14,6 @@ from modelwright.data.corpus import (
     read_documents,
     read_dropped,
 )
-from modelwright.data.example_rows import HELD_OUT, TRAIN, read_examples
 from modelwright.pipeline.lineage import (
     ancestors,
     licence_of,
@@ -165,7 +165,7 @@ def _example_sightings(
 ) -> Iterator[ExampleSighting]:
     counts = dict[tuple[str, str], dict[str, int]]()
     for file in (TRAIN, HELD_OUT):
-        for row in read_examples(examples.file(file)):
+        for _, row in read_examples(examples.file(file)):
             if name in (row.get("object"), source_of(row)):
                 of_source = counts.setdefault((source_of(row), licence_of(row)), {})
                 of_source[file] = of_source.get(file, 0) + 1

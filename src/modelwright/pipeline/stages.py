@@ -133,6 +133,7 @@ STAGES = (
         "examples",
         ExamplesSettings,
         "modelwright.data.examples:examples",
+        version=2,
         fingerprint="modelwright.data.examples:fingerprint",
     ),
     Stage(
@@ -156,6 +157,7 @@ STAGES = (
         TokenizerSettings,
         "modelwright.tokens.make_tokenizer:make_tokenizer",
         inputs=(_CORPUS, _DIAL),
+        version=2,
     ),
     Stage(
         "shards",
@@ -191,7 +193,7 @@ STAGES = (
         inputs=(Input("base", "model", ("pretrain",)), _EXAMPLES, _DIAL),
         resumable=True,
         parallel=True,
-        version=4,
+        version=5,
     ),
     Stage(
         "evaluate",

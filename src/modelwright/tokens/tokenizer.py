@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,10 +17,13 @@ from modelwright.tokens.chat_template import (
     END_OF_TEXT,
     MESSAGE_END,
     MESSAGE_START,
+    Chat,
+    ChatFormat,
     Span,
     plain_template,
     render_spans,
 )
+from modelwright.tokens.defusing import ControlTokens
 from modelwright.tokens.files import MODEL_CONFIG, TEMPLATE, TOKENIZER, TOKENIZER_CONFIG
 from modelwright.tokens.pre_tokenizers import GPT2_SINGLE_DIGITS, PATTERNS
 
@@ -68,7 +70,9 @@ class Tokenizer:
         )
         self._bytes = {id: token for token, id in ranks.items()}
         self.special_tokens = dict(special_tokens)
-        self._control = re.compile("(" + "|".join(map(re.escape, special_tokens)) + ")")
+        self._control_bytes = {id: token.encode() for token, id in special_tokens.items()}
+        self._control_tokens = ControlTokens.of(list(special_tokens))
+        self._control = self._control_tokens.pattern
         self.pattern = pattern
         self.template = template
         self.is_normalised = is_normalised
@@ -138,17 +142,32 @@ class Tokenizer:
         """Text of ids, control tokens left out, broken UTF-8 replaced by U+FFFD."""
         return b"".join(self.token_bytes(id) for id in ids).decode("utf-8", errors="replace")
 
+    def decode_special(self, ids: Sequence[int]) -> str:
+        """Text of ids with the control tokens written out, for people to look at."""
+        raw = (self._control_bytes.get(id) or self.token_bytes(id) for id in ids)
+        return b"".join(raw).decode("utf-8", errors="replace")
+
     def token_bytes(self, id: int) -> bytes:
         """The bytes of one token; none for control tokens and unused ids."""
         return self._bytes.get(id, b"")
 
+    @property
+    def chat_format(self) -> ChatFormat:
+        """How conversations are written."""
+        stop = MESSAGE_END if MESSAGE_END in self.special_tokens else self.named.get(END)
+        return ChatFormat(self.template, self._control_tokens, stop, self.named)
+
     def chat_spans(
-        self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = False
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        add_generation_prompt: bool = False,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        trained_from: int | None = None,
     ) -> list[Span]:
         """A conversation rendered by the template; see :func:`render_spans`."""
-        return render_spans(
-            self.template, messages, add_generation_prompt, self.named, self._control
-        )
+        chat = Chat(messages, tools, add_generation_prompt, arguments)
+        return render_spans(self.chat_format, chat, trained_from)
 
     def encode_spans(self, spans: Sequence[Span]) -> tuple[list[int], list[bool]]:
         """Ids of rendered spans, and for each id whether the template marks it as trained.
@@ -160,9 +179,9 @@ class Tokenizer:
         trained: list[bool] = []
         plain: list[tuple[str, bool]] = []
         for span in spans:
-            pieces = [span.text] if span.is_content else self._control.split(span.text)
+            pieces = [span.text] if span.is_plain else self._control.split(span.text)
             for piece in pieces:
-                if span.is_content or piece not in self.special_tokens:
+                if span.is_plain or piece not in self.special_tokens:
                     plain.append((piece, span.is_trained))
                     continue
                 self._encode_plain(plain, ids, trained)
@@ -210,16 +229,33 @@ class Tokenizer:
         return normalised
 
     def encode_chat(
-        self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        add_generation_prompt: bool,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        arguments: Mapping[str, Any] | None = None,
     ) -> list[int]:
         """Ids of a conversation.
+
+        Parameters
+        ----------
+        messages : sequence of mappings
+            With ``role`` and ``content``, as ``core/conversation.py`` describes them.
+        add_generation_prompt : bool
+            Whether to end with the opening of an answer.
+        tools : sequence of mappings, optional
+            Definitions of tools that may be called.
+        arguments : mapping, optional
+            More variables for the template, as ``enable_thinking``.
 
         Raises
         ------
         InputError
-            If a message has an unknown role or no text.
+            If a message has an unknown role or no text, or does not fit the template.
         """
-        return self.encode_spans(self.chat_spans(messages, add_generation_prompt))[0]
+        return self.encode_spans(
+            self.chat_spans(messages, add_generation_prompt, tools, arguments)
+        )[0]
 
     def _special(self, token: str) -> int:
         found = token if token in self.special_tokens else self.named.get(END)

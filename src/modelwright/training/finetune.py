@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 from modelwright.core.errors import InputError
+from modelwright.core.examples import HELD_OUT, TRAIN
 from modelwright.core.job import Job, Outcome
 from modelwright.core.settings import chosen
 from modelwright.models.device import pick_device, pick_precision
@@ -23,10 +19,10 @@ from modelwright.training.parallel.world import this_world
 from modelwright.training.pretrain import save_trained
 from modelwright.training.sequences import Layout
 from modelwright.training.settings import FinetuneSettings
+from modelwright.training.tokenized import TOO_LONG, require_template, tokenize_file
 from modelwright.training.validation import mean_losses
 
 VALIDATION_EXAMPLES = 256
-TOO_LONG, NOTHING_TRAINED = "longer than the context", "no answer to train on"
 
 
 def finetune(job: Job[FinetuneSettings]) -> Outcome:
@@ -35,21 +31,23 @@ def finetune(job: Job[FinetuneSettings]) -> Outcome:
     Raises
     ------
     InputError
-        If no example is left to train on, or a row is neither conversation nor prompt and
-        completion.
+        If no example is left to train on, one would teach nothing, or the chat template cannot
+        be trained with.
     """
     settings = job.settings
     base, examples_artifact = job.input("base"), job.input("examples")
     tokenizer = Tokenizer.load(base.path)
     model = load_model(base.path)
-    dropped = {TOO_LONG: 0, NOTHING_TRAINED: 0}
-    context = model.config.max_position_embeddings
-    train = _tokenize(examples_artifact.path / "train.jsonl", tokenizer, context, dropped)
-    held_out = _tokenize(examples_artifact.path / "heldout.jsonl", tokenizer, context, {})
+    dropped = {TOO_LONG: 0}
+    context, train_on = model.config.max_position_embeddings, settings.train_on
+    train = tokenize_file(examples_artifact.path / TRAIN, tokenizer, context, train_on, dropped)
+    held_out = tokenize_file(examples_artifact.path / HELD_OUT, tokenizer, context, train_on, {})
     if not train:
         raise InputError(
             f"no example is left to train on; dropped: {dropped}", where=examples_artifact.path
         )
+    if any(example.is_conversation for example in train):
+        require_template(tokenizer, train_on, job.progress.note)
     rows = chosen(settings, "batch_rows", settings.batch_rows)
     pad = tokenizer.end_of_text
     layout = Layout(pad, settings.packs)
@@ -91,59 +89,6 @@ def finetune(job: Job[FinetuneSettings]) -> Outcome:
         },
         settings=fitted.settings,
     )
-
-
-def tokenize_example(row: dict[str, Any], tokenizer: Tokenizer) -> TokenizedExample:
-    """Ids of a row with ``messages`` or ``prompt`` and ``completion``, and what is trained on.
-
-    Prompt and completion are plain text without the chat template; the completion ends with the
-    end-of-text token.
-    """
-    if "messages" in row:
-        ids, trained = tokenizer.encode_spans(tokenizer.chat_spans(row["messages"]))
-        return TokenizedExample.of(ids, trained, is_conversation=True)
-    end = tokenizer.end_of_text
-    # Apart, because the model is later given the prompt alone and must find the same ids.
-    prompt = [end, *tokenizer.encode(row["prompt"])]
-    completion = [*tokenizer.encode(row["completion"]), end]
-    trained = [False] * len(prompt) + [True] * len(completion)
-    return TokenizedExample.of([*prompt, *completion], trained, is_conversation=False)
-
-
-def _tokenize(
-    path: Path, tokenizer: Tokenizer, context: int, dropped: dict[str, int]
-) -> list[TokenizedExample]:
-    """All usable examples of a file; the others are counted in ``dropped`` by reason."""
-    kept = []
-    for row in _read_rows(path):
-        example = tokenize_example(row, tokenizer)
-        if len(example.ids) > context:
-            dropped[TOO_LONG] = dropped.get(TOO_LONG, 0) + 1
-        elif not example.trained[1:].any():
-            dropped[NOTHING_TRAINED] = dropped.get(NOTHING_TRAINED, 0) + 1
-        else:
-            kept.append(example)
-    return kept
-
-
-def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.is_file():
-        raise InputError("the examples are missing", where=path, fix="check the folder")
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise InputError(f"broken JSON: {error}", where=f"{path}, line {number}") from None
-            if not isinstance(row, dict) or not (
-                {"messages"} <= row.keys() or {"prompt", "completion"} <= row.keys()
-            ):
-                raise InputError(
-                    "neither 'messages' nor 'prompt' and 'completion'",
-                    where=f"{path}, line {number}",
-                    fix="use one of these two forms in every line",
-                )
-            yield row
 
 
 def _validation_batches(examples: list[TokenizedExample], rows: int, pad: int) -> list[Batch]:

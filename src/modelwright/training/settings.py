@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from modelwright.core.errors import UsageError
+from modelwright.core.examples import TrainOn
 from modelwright.core.settings import EXECUTION, FLAG, Settings
 from modelwright.training.budget import Budget
 from modelwright.training.names import AveragingName, OptimizerName, ScheduleName
@@ -153,6 +154,10 @@ class PretrainSettings(LoopSettings):
 class AdaptationSettings(LoopSettings):
     """What every training that goes on from a model has: all of it is trained, or an adapter."""
 
+    train_on: TrainOn = Field(
+        "all_turns",
+        description="learn all that the assistant says, or only what follows the last question",
+    )
     weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
     adapter: Literal["lora", "dora"] | None = Field(
         None, description="train a small addition to the matrices, and leave the model as it is"

@@ -108,11 +108,32 @@ class HuggingFaceSource(Settings):
     licence: str = _LICENCE
 
 
+BadRows = Literal["refuse", "drop"]
+
+
+def _named_fields(value: Any) -> Any:
+    """Accept ``["prompt=question", ...]``, as flags give it, for a mapping."""
+    if not isinstance(value, list):
+        return value
+    pairs = [str(one).partition("=") for one in value]
+    if not all(ours and theirs for ours, _, theirs in pairs):
+        raise ValueError("write name=field, as prompt=question")
+    return {ours: theirs for ours, _, theirs in pairs}
+
+
 class JsonlExamples(Settings):
-    """Rows with ``messages`` or ``prompt``/``completion`` in a .jsonl file or a folder of them."""
+    """Rows of examples, in one of the known shapes, in a file or a folder of them."""
 
     kind: Literal["jsonl"] = "jsonl"
     path: str = Field(min_length=1, description="a file or folder, relative to the recipe")
+    fields: Annotated[dict[str, str], BeforeValidator(_named_fields)] = Field(
+        default_factory=dict,
+        description="where the rows have other names: {prompt: question, completion: answer}; "
+        "other fields are then not looked at",
+    )
+    chat: bool = Field(
+        False, description="texts of prompts and answers are what user and assistant say"
+    )
     licence: str = Field(
         UNKNOWN_LICENCE, min_length=1, description="SPDX licence of rows that state none"
     )

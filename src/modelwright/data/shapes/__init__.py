@@ -1,0 +1,1 @@
+"""The shapes in which examples come, one file a kind, and the table of them."""
