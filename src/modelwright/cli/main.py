@@ -31,6 +31,9 @@ VERBS = {
     "shards": ("modelwright.cli.stage", "Stage: encode text into token shards"),
     "pretrain": ("modelwright.cli.stage", "Stage: train a model on text"),
     "finetune": ("modelwright.cli.stage", "Stage: teach a model to answer"),
+    "preferences": ("modelwright.cli.stage", "Stage: gather pairs, labels or prompts to align to"),
+    "reward": ("modelwright.cli.stage", "Stage: train a reward model"),
+    "align": ("modelwright.cli.stage", "Stage: align a model to preferences or rewards"),
     "evaluate": ("modelwright.cli.stage", "Stage: measure a model"),
 }
 """Module and one line of help by verb; the module has ``command`` or ``command_for(verb)``."""

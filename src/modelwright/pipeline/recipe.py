@@ -18,6 +18,7 @@ from modelwright.data.settings import (
 )
 from modelwright.evaluation.settings import EvaluateSettings
 from modelwright.tokens.settings import ShardsSettings, TokenizerSettings
+from modelwright.training.alignment.settings import AlignSettings, RewardModelSettings
 from modelwright.training.settings import BudgetText, FinetuneSettings, PretrainSettings
 
 
@@ -51,6 +52,9 @@ class Recipe(Settings):
     shards: ShardsSettings = ShardsSettings()
     pretrain: PretrainSettings = PretrainSettings()
     finetune: FinetuneSettings = FinetuneSettings()
+    preferences: ExamplesSettings = ExamplesSettings(sources=[])
+    reward: RewardModelSettings = RewardModelSettings()
+    align: AlignSettings = AlignSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
 
     @model_validator(mode="after")
@@ -92,6 +96,7 @@ def load_recipe(path: Path, overrides: dict[str, Any] | None = None) -> Recipe:
             "annotate": recipe.annotate.relative_to(folder),
             "prepare": recipe.prepare.relative_to(folder),
             "examples": recipe.examples.relative_to(folder),
+            "preferences": recipe.preferences.relative_to(folder),
         }
     )
 

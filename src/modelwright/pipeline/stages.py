@@ -21,6 +21,7 @@ from modelwright.data.settings import (
 from modelwright.evaluation.settings import EvaluateSettings
 from modelwright.pipeline.recipe import Recipe
 from modelwright.tokens.settings import ShardsSettings, TokenizerSettings
+from modelwright.training.alignment.settings import AlignSettings, RewardModelSettings
 from modelwright.training.settings import DialSettings, FinetuneSettings, PretrainSettings
 
 
@@ -94,6 +95,8 @@ _BASE = Input("base", "model", (), optional=True, given_by=("base",))
 _TEACHER = Input("teacher", "model", (), optional=True, given_by=("teacher",))
 _EXAMPLES = Input("examples", "examples", ("examples",))
 _DIAL = Input("dial", "dial", ("dial",), optional=True)
+_TRAINED = Input("base", "model", ("finetune", "pretrain"))
+_PREFERENCES = Input("examples", "examples", ("preferences",))
 
 STAGES = (
     Stage(
@@ -196,13 +199,41 @@ STAGES = (
         version=5,
     ),
     Stage(
+        "preferences",
+        "Gather what to align to: pairs of answers, labelled answers, or prompts",
+        "examples",
+        ExamplesSettings,
+        "modelwright.data.examples:examples",
+        fingerprint="modelwright.data.examples:fingerprint",
+    ),
+    Stage(
+        "reward",
+        "Train a model that scores answers, on pairs of them",
+        "reward_model",
+        RewardModelSettings,
+        "modelwright.training.alignment.reward_model:reward_model",
+        inputs=(_TRAINED, _PREFERENCES),
+        resumable=True,
+        parallel=True,
+    ),
+    Stage(
+        "align",
+        "Align a model to preferences, labels or rewards",
+        "model",
+        AlignSettings,
+        "modelwright.training.alignment.align:align",
+        inputs=(_TRAINED, _PREFERENCES),
+        resumable=True,
+        parallel=True,
+    ),
+    Stage(
         "evaluate",
         "Measure a model on held-out text and questions",
         "evaluation",
         EvaluateSettings,
         "modelwright.evaluation.evaluate:evaluate",
         inputs=(
-            Input("model", "model", ("finetune", "pretrain")),
+            Input("model", "model", ("align", "finetune", "pretrain")),
             Input("base", "model", ("pretrain",), optional=True),
             _CORPUS,
             Input("examples", "examples", ("examples",), optional=True),
@@ -218,6 +249,9 @@ def stages_of(recipe: Recipe, until: str | None = None) -> list[Stage]:
     Without examples there is nothing to fine-tune on; a model that is given has its tokenizer.
     """
     left_out = list[str]() if recipe.examples.sources else ["examples", "finetune"]
+    if not recipe.preferences.sources:
+        left_out += ["preferences", "align"]
+    left_out.append("reward")  # a model of its own, which nothing in a run needs
     if recipe.base or recipe.teacher:
         left_out.append("tokenizer")
     stages = [stage for stage in STAGES if stage.name not in left_out]

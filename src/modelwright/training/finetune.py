@@ -9,6 +9,7 @@ from modelwright.core.settings import chosen
 from modelwright.models.device import pick_device, pick_precision
 from modelwright.models.pretrained import load_model
 from modelwright.tokens.tokenizer import Tokenizer
+from modelwright.training.adaptation import adapt, merged
 from modelwright.training.batches import Batch, supervised_batches
 from modelwright.training.callbacks.early_stopping import check_measured
 from modelwright.training.examples import TokenizedExample
@@ -38,6 +39,7 @@ def finetune(job: Job[FinetuneSettings]) -> Outcome:
     base, examples_artifact = job.input("base"), job.input("examples")
     tokenizer = Tokenizer.load(base.path)
     model = load_model(base.path)
+    adapt(model, settings)
     dropped = {TOO_LONG: 0}
     context, train_on = model.config.max_position_embeddings, settings.train_on
     train = tokenize_file(examples_artifact.path / TRAIN, tokenizer, context, train_on, dropped)
@@ -69,6 +71,7 @@ def finetune(job: Job[FinetuneSettings]) -> Outcome:
     length = round(batches.tokens_per_step / batches.rows)
     flops = model.config.flops_per_token(length)
     fitted = fit(job, settings, model, next_token, batches, measure, 4, flops)
+    merged(model, settings, job.folder, base.path)
     save_trained(model, base, job, world)
     return Outcome(
         counts={

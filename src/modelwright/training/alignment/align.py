@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from modelwright.core.errors import UsageError
@@ -88,7 +89,7 @@ def align(job: Job[AlignSettings]) -> Outcome:
 
 def _online(setup: Setup, settings: AlignSettings) -> Outcome:
     job, model = setup.job, setup.model
-    with open_rewards(settings.rewards, setup.tokenizer) as rewards:
+    with open_rewards(settings.rewards, Path.cwd()) as rewards:
         task = online_task(setup, rewards)
         plan = task.batches.plan
         job.progress.note(

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from modelwright.core.errors import InputError
-from modelwright.core.examples import Form, Texts, form_of, read_examples, reward_fields
+from modelwright.core.examples import Form, form_of, read_examples, reward_fields
+from modelwright.tokens.example_tokens import (
+    EncodedExample,
+    encode_answer,
+    encode_pair,
+    encode_prompt,
+)
 from modelwright.tokens.tokenizer import Tokenizer
 from modelwright.training.examples import TokenizedExample
 from modelwright.training.labelled import LabelledAnswer
@@ -18,8 +24,7 @@ from modelwright.training.reinforcement.prompts import Prompt
 TOO_LONG = "longer than the context"
 EMPTY = "an answer without a token"
 SAME = "both answers are the same"
-
-Ids = tuple[int, ...]
+NO_ROOM = "a prompt that leaves no room for an answer"
 
 
 def read_pairs(
@@ -28,20 +33,15 @@ def read_pairs(
     """The pairs of a file; what cannot be learnt from is counted in ``dropped`` by reason."""
     kept = []
     for _, row in _rows(path, "preference"):
-        prompt = prompt_ids(tokenizer, row["prompt"], row)
-        chosen, rejected = (
-            answer_ids(tokenizer, row["prompt"], row[name], row) for name in ("chosen", "rejected")
-        )
-        longest = len(prompt) + max(len(chosen), len(rejected))
-        if not chosen or not rejected:
+        chosen, rejected = encode_pair(row, tokenizer)
+        if not any(chosen.trained) or not any(rejected.trained):
             dropped[EMPTY] += 1
-        elif chosen == rejected:
+        elif chosen.ids == rejected.ids:
             dropped[SAME] += 1
-        elif longest > context:
+        elif max(len(chosen.ids), len(rejected.ids)) > context:
             dropped[TOO_LONG] += 1
         else:
-            better, worse = _example(prompt, chosen), _example(prompt, rejected)
-            kept.append(TokenizedPair(better, worse, row.get("margin")))
+            kept.append(TokenizedPair(_example(chosen), _example(rejected), row.get("margin")))
     return kept
 
 
@@ -50,15 +50,15 @@ def read_labelled(
 ) -> list[LabelledAnswer]:
     """The labelled answers of a file; a pair gives a good and a bad one."""
     kept = []
-    for prompt_text, answer_text, is_good, row in _labelled_rows(path):
-        prompt = prompt_ids(tokenizer, prompt_text, row)
-        answer = answer_ids(tokenizer, prompt_text, answer_text, row)
-        if not answer:
+    for answer, is_good in _labelled(path, tokenizer):
+        if not any(answer.trained):
             dropped[EMPTY] += 1
-        elif len(prompt) + len(answer) > context:
+        elif len(answer.ids) > context:
             dropped[TOO_LONG] += 1
         else:
-            kept.append(LabelledAnswer(prompt, answer, is_good))
+            first = answer.trained.index(True)
+            ids = _example(answer).ids.tolist()
+            kept.append(LabelledAnswer(tuple(ids[:first]), tuple(ids[first:]), is_good))
     return kept
 
 
@@ -68,56 +68,28 @@ def read_prompts(
     """The prompts of a file of at most ``longest`` ids."""
     kept = []
     for _, row in _rows(path, "prompt"):
-        ids = prompt_ids(tokenizer, row["prompt"], row)
+        ids = encode_prompt(row, tokenizer)
         if len(ids) > longest:
-            dropped["a prompt that leaves no room for an answer"] += 1
+            dropped[NO_ROOM] += 1
         else:
-            kept.append(Prompt(ids, row["prompt"], reward_fields(row)))
+            kept.append(Prompt(tuple(ids), row["prompt"], reward_fields(row)))
     return kept
 
 
-def prompt_ids(tokenizer: Tokenizer, prompt: Texts, row: Mapping[str, Any]) -> Ids:
-    """Ids up to where the answer begins."""
-    if isinstance(prompt, str):
-        return (tokenizer.end_of_text, *tokenizer.encode(prompt))
-    return tuple(tokenizer.encode_chat(prompt, True))
+def _example(encoded: EncodedExample) -> TokenizedExample:
+    """Up to the token that ends the answer."""
+    last = max(place for place, is_trained in enumerate(encoded.trained) if is_trained)
+    return TokenizedExample.of(encoded.ids[: last + 1], encoded.trained[: last + 1], False)
 
 
-def answer_ids(tokenizer: Tokenizer, prompt: Texts, answer: Texts, row: Mapping[str, Any]) -> Ids:
-    """Ids of an answer behind its prompt, up to the token that ends it.
-
-    Raises
-    ------
-    InputError
-        If the chat template writes a prompt otherwise when an answer follows.
-    """
-    if isinstance(answer, str):
-        ids = tokenizer.encode(answer)
-        return (*ids, tokenizer.end_of_text) if ids else ()
-    assert not isinstance(prompt, str)
-    before = prompt_ids(tokenizer, prompt, row)
-    ids, trained = tokenizer.encode_spans(tokenizer.chat_spans([*prompt, *answer]))
-    if tuple(ids[: len(before)]) != before:
-        raise InputError(
-            "the chat template writes a prompt otherwise when an answer follows it",
-            fix="use a template that only appends",
-        )
-    last = max((place for place, is_trained in enumerate(trained) if is_trained), default=0)
-    return tuple(ids[len(before) : last + 1])
-
-
-def _example(prompt: Ids, answer: Ids) -> TokenizedExample:
-    trained = [False] * len(prompt) + [True] * len(answer)
-    return TokenizedExample.of([*prompt, *answer], trained, is_conversation=False)
-
-
-def _labelled_rows(path: Path) -> Iterator[tuple[Texts, Texts, bool, Mapping[str, Any]]]:
+def _labelled(path: Path, tokenizer: Tokenizer) -> Iterator[tuple[EncodedExample, bool]]:
     for _, row in _rows(path, "labelled", "preference"):
         if "label" in row:
-            yield row["prompt"], row["completion"], row["label"], row
+            yield encode_answer(row, "completion", tokenizer), row["label"]
         else:
-            yield row["prompt"], row["chosen"], True, row
-            yield row["prompt"], row["rejected"], False, row
+            chosen, rejected = encode_pair(row, tokenizer)
+            yield chosen, True
+            yield rejected, False
 
 
 def _rows(path: Path, *forms: Form) -> Iterator[tuple[str, Mapping[str, Any]]]:

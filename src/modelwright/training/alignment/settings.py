@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+import yaml
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from modelwright.core.settings import FLAG
 from modelwright.training.rewards.settings import RewardSettings
@@ -45,6 +46,20 @@ def _is_number(text: str) -> bool:
 
 
 LossText = Annotated[str, AfterValidator(_check_loss)]
+
+
+def _read_reward(value: Any) -> Any:
+    """A text from the command line: the kind alone, or YAML."""
+    if not isinstance(value, str):
+        return value
+    try:
+        read = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ValueError(f"cannot be read as YAML: {error}") from None
+    return {"kind": read} if isinstance(read, str) else read
+
+
+RewardText = Annotated[RewardSettings, BeforeValidator(_read_reward)]
 
 
 class RewardModelSettings(AdaptationSettings):
@@ -97,8 +112,11 @@ class AlignSettings(AdaptationSettings):
     uses_baseline: bool = Field(
         True, description="compare with the divergence in kto; without it is apo_zero_unpaired"
     )
-    rewards: list[RewardSettings] = Field(
-        default_factory=list, description="what answers are worth, for methods that draw answers"
+    rewards: list[RewardText] = Field(
+        default_factory=list,
+        description="what answers are worth, for methods that draw them: a kind, as exact_match, "
+        "or its settings, as '{kind: regex, pattern: yes}'",
+        json_schema_extra={FLAG: "reward"},
     )
     prompts: int = Field(16, ge=1, description="prompts in a rollout")
     group: int = Field(8, ge=1, description="answers to each prompt")

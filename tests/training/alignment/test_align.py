@@ -1,0 +1,208 @@
+"""The stages align and reward, as a whole, with every method, on a tiny model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from modelwright.core.artifact import open_artifact
+from modelwright.core.errors import InputError, PrunedError, UsageError
+from modelwright.core.job import Job, Outcome
+from modelwright.core.progress import SilentProgress
+from modelwright.models.config import TransformerConfig
+from modelwright.models.pretrained import load_model, load_weights, save_model
+from modelwright.models.sequence_classifier import load_classifier
+from modelwright.models.transformer import CausalLM
+from modelwright.tokens.files import TOKENIZER_FILES
+from modelwright.training.alignment.align import align
+from modelwright.training.alignment.reward_model import reward_model
+from modelwright.training.alignment.settings import AlignSettings, RewardModelSettings
+
+PAIRS = [
+    {"prompt": f"Say {word}. ", "chosen": f"{word} it is", "rejected": f"no {number}"}
+    for number, word in enumerate(["path", "join", "return", "text", "two", "base", "name", "os"])
+]
+LABELS = [
+    {"prompt": row["prompt"], "completion": row[name], "label": name == "chosen"}
+    for row in PAIRS
+    for name in ("chosen", "rejected")
+]
+PROMPTS = [{"prompt": row["prompt"], "answer": row["chosen"]} for row in PAIRS]
+REWARDS = [{"kind": "regex", "pattern": "[aeiou]"}, {"kind": "length", "target": 4, "weight": 0.5}]
+
+ONLINE: dict[str, Any] = {
+    "rewards": REWARDS, "prompts": 4, "group": 4, "answer_tokens": 6, "batch_rows": 8
+}  # fmt: skip
+METHODS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
+    "dpo": (PAIRS, {"losses": ["sigmoid", "sft:0.2"]}),
+    "orpo": (PAIRS, {}),
+    "simpo": (PAIRS, {}),
+    "cpo": (PAIRS, {}),
+    "kto": (LABELS, {}),
+    "grpo": (PROMPTS, {**ONLINE, "beta": 0.04, "rollout_epochs": 2}),
+    "rloo": (PROMPTS, ONLINE),
+    "ppo": (PROMPTS, {**ONLINE, "kl_target": 1.0}),
+    "online_dpo": (PROMPTS, ONLINE),
+    "rejection": (PROMPTS, ONLINE),
+}
+COMMON: dict[str, Any] = {
+    "budget": "6 steps", "batch_rows": 4, "micro_batch_rows": 2, "learning_rate": 1e-3,
+    "precision": "float32", "device": "cpu", "compile": False, "checkpoint_seconds": 0.0,
+}  # fmt: skip
+
+
+@dataclass
+class Bench:
+    """A model folder, and a place for examples and results."""
+
+    folder: Path
+
+    @property
+    def base(self) -> Path:
+        return self.folder / "base"
+
+    def job(
+        self, name: str, rows: list[dict[str, Any]], settings: Any, **changes: Any
+    ) -> Job[Any]:
+        examples = self.folder / f"{name}-examples"
+        examples.mkdir(exist_ok=True)
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (examples / "train.jsonl").write_text(text)
+        (examples / "heldout.jsonl").write_text(text)
+        out = self.folder / name
+        out.mkdir(exist_ok=True)
+        inputs = {"base": open_artifact(self.base, "model"), "examples": open_artifact(examples, "examples")}
+        return Job(settings, inputs, out, SilentProgress(), **changes)
+
+    def align(self, name: str, method: str, **changes: Any) -> tuple[Path, Outcome]:
+        rows, settings = METHODS[method]
+        values = {**COMMON, **settings, "method": method, **changes}
+        job = self.job(name, rows, AlignSettings.model_validate(values))
+        return job.folder, align(job)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, tiny_model: CausalLM, tokenizer_folder: Path) -> Bench:
+    found = Bench(tmp_path)
+    found.base.mkdir()
+    config = replace(tiny_model.config, eos_token_id=2, pad_token_id=0)
+    tiny_model.config = config
+    save_model(tiny_model, found.base)
+    for name in TOKENIZER_FILES:
+        if (tokenizer_folder / name).is_file():
+            shutil.copyfile(tokenizer_folder / name, found.base / name)
+    return found
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_weights(folder)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains_measures_and_saves(bench: Bench, method: str) -> None:
+    folder, outcome = bench.align("out", method)
+    assert outcome.counts["steps"] == 6
+    before, after = weights(bench.base), weights(folder)
+    assert before.keys() == after.keys()
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    assert all(tensor.isfinite().all() for tensor in after.values())
+    load_model(folder)
+    names = outcome.metrics.keys()
+    assert "validation_reward" in names if method in ("grpo", "ppo") else True
+    rows = [json.loads(line) for line in (folder / "log" / "training.jsonl").open()]
+    assert all(row["loss"] == row["loss"] for row in rows if "loss" in row)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_that_was_cut_off_ends_with_the_same_bytes(bench: Bench, method: str) -> None:
+    whole, _ = bench.align("whole", method)
+    rows, settings = METHODS[method]
+    values = {**COMMON, **settings, "method": method}
+    job = bench.job("cut", rows, AlignSettings.model_validate(values))
+    given_up = list[int]()
+
+    def should_prune(step: int, measured: object) -> bool:
+        given_up.append(step)
+        return len(given_up) == 2
+
+    with pytest.raises(PrunedError):
+        align(replace(job, should_prune=should_prune))
+    align(job)
+    first, second = weights(whole), weights(job.folder)
+    for name, tensor in first.items():
+        assert torch.equal(tensor, second[name]), name
+
+
+@pytest.mark.parametrize("method", ["dpo", "kto", "grpo", "ppo", "online_dpo"])
+@pytest.mark.parametrize("quantize", [None, "nf4"])
+def test_with_an_adapter(bench: Bench, method: str, quantize: str | None) -> None:
+    folder, _ = bench.align("out", method, adapter="lora", adapter_rank=4, quantize=quantize)
+    assert (folder / "adapter" / "adapter_config.json").is_file()
+    before, after = weights(bench.base), weights(folder)
+    name = "model.layers.0.self_attn.q_proj.weight"
+    assert not torch.equal(before[name], after[name])
+    assert torch.equal(before["model.norm.weight"], after["model.norm.weight"])
+
+
+def test_dpo_prefers_what_was_chosen(bench: Bench) -> None:
+    _, outcome = bench.align("out", "dpo", budget="30 steps", losses=["sigmoid"])
+    assert outcome.metrics["validation_accuracy"] == 1.0
+    assert outcome.metrics["validation_loss"] < 0.6
+
+
+def test_a_model_that_has_not_moved_has_the_loss_of_a_coin(bench: Bench) -> None:
+    seen = list[float]()
+    rows, _ = METHODS["dpo"]
+    settings = AlignSettings.model_validate({**COMMON, "budget": "1 step", "warmup": 0.0})
+    job = bench.job("out", rows, settings)
+    align(replace(job, log_metrics=lambda step, values: seen.append(values.get("loss", -1.0))))
+    assert seen[0] == pytest.approx(0.6931472, abs=1e-6)
+
+
+def test_a_reward_model_tells_good_from_bad(bench: Bench) -> None:
+    values = {**COMMON, "budget": "40 steps"}
+    settings = RewardModelSettings.model_validate(values)
+    job = bench.job("reward", PAIRS, settings)
+    outcome = reward_model(job)
+    assert outcome.metrics["validation_accuracy"] == 1.0
+    model = load_classifier(job.folder)
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(job.folder).eval()
+    tokens = torch.randint(3, 500, (2, 12), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        ours = model(tokens, torch.tensor([11, 23]))
+        assert torch.allclose(theirs(tokens).logits, ours, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("method", "rows", "match"),
+    [
+        ("dpo", LABELS, "form 'labelled'"),
+        ("kto", PROMPTS, "form 'prompt'"),
+        ("grpo", PAIRS, "form 'preference'"),
+        ("dpo", [PAIRS[0] | {"rejected": PAIRS[0]["chosen"]}], "nothing is left"),
+    ],
+)
+def test_examples_of_the_wrong_form_are_refused(
+    bench: Bench, method: str, rows: list[dict[str, Any]], match: str
+) -> None:
+    values = {**COMMON, **METHODS[method][1], "method": method}
+    job = bench.job("out", rows, AlignSettings.model_validate(values))
+    with pytest.raises(InputError, match=match):
+        align(job)
+
+
+def test_rewards_are_asked_for(bench: Bench) -> None:
+    with pytest.raises(UsageError, match="needs rewards"):
+        bench.align("out", "grpo", rewards=[])
+    with pytest.raises(UsageError, match="at least 2"):
+        bench.align("out", "rloo", group=1)
+    with pytest.raises(UsageError, match="do not fit"):
+        bench.align("out", "ppo", answer_tokens=64)
