@@ -13,6 +13,7 @@ from torch import Tensor
 from modelwright.training.losses.policy import (
     AGGREGATIONS,
     Aggregation,
+    RatioLevel,
     cispo,
     clipped,
     clipped_shares,
@@ -55,6 +56,21 @@ def test_ratios_of_answers_are_over_their_real_tokens() -> None:
     torch.testing.assert_close(log_ratios("sequence_sum", now, then, MASK), sums)
     torch.testing.assert_close(log_ratios("sequence_mean", now, then, MASK), means)
     assert log_ratios("token", now, then, MASK)[~MASK].eq(0).all()
+
+
+@pytest.mark.parametrize("level", get_args(RatioLevel))
+@pytest.mark.parametrize("advantage", [-1.0, 1.0])
+@pytest.mark.parametrize("distance", [-200.0, 200.0])
+def test_however_far_off_policy_all_is_finite(
+    level: RatioLevel, advantage: float, distance: float
+) -> None:
+    now = torch.full((3, 4), -300.0, requires_grad=True)
+    ratios = log_ratios(level, now, now.detach() - distance, MASK).exp()
+    losses = clipped(ratios, torch.full((3, 1), advantage))
+    losses.sum().backward()  # type: ignore[no-untyped-call]
+    assert losses.isfinite().all()
+    assert now.grad is not None
+    assert now.grad.isfinite().all()
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,9 @@ Text = tuple[Ids, Ids]
 """A prompt and an answer."""
 
 MAX_COMPLETION = 12
+SHORT = 4
+"""Tokens of answers where their log-probability is summed and then amplified: DiscoPOP divides it
+by τ = 0.05, RLOO exponentiates it. For long ones float32 rounds too much away in TRL's sums."""
 USED_IDS = range(256)
 """What random texts are made of: single bytes, none of the special tokens, which come last."""
 
@@ -70,7 +73,11 @@ class Method:
 
 @dataclass(frozen=True)
 class Difference:
-    """Of one batch: the loss of each, and ‖difference‖ / ‖theirs‖ over all gradients together."""
+    """Of one batch: the loss of each, and ‖difference‖ / ‖theirs‖ over all gradients together.
+
+    Policy losses are means of terms of either sign, each about 1, which may cancel: one below 0.1
+    counts as 0.1 when the difference is divided by it.
+    """
 
     theirs: float
     ours: float
@@ -78,8 +85,8 @@ class Difference:
 
     @property
     def loss(self) -> float:
-        """Relative to theirs."""
-        return abs(self.ours - self.theirs) / abs(self.theirs)
+        """Relative difference."""
+        return abs(self.ours - self.theirs) / max(abs(self.theirs), 0.1)
 
 
 def difference(method: Method, seed: int) -> Difference:
@@ -92,6 +99,8 @@ def difference(method: Method, seed: int) -> Difference:
     ours = torch.autograd.grad(our_loss, [method.our_parameters[name] for name in names])
     squares = sum(float(((a - b).double() ** 2).sum()) for a, b in zip(theirs, ours, strict=True))
     scale = sum(float((a.double() ** 2).sum()) for a in theirs)
+    if squares == 0:  # also where every token is clipped, and all gradients are 0
+        return Difference(their_loss.item(), our_loss.item(), 0.0)
     return Difference(their_loss.item(), our_loss.item(), (squares / scale) ** 0.5)
 
 
@@ -133,8 +142,8 @@ def ids(dice: random.Random, most: int) -> Ids:
     return dice.choices(USED_IDS, k=dice.randint(1, most))
 
 
-def texts(dice: random.Random) -> list[Text]:
-    return [(ids(dice, 8), ids(dice, MAX_COMPLETION)) for _ in range(dice.randint(2, 5))]
+def texts(dice: random.Random, longest: int = MAX_COMPLETION) -> list[Text]:
+    return [(ids(dice, 8), ids(dice, longest)) for _ in range(dice.randint(2, 5))]
 
 
 @dataclass(frozen=True)
@@ -145,10 +154,10 @@ class Pair:
     margin: float
 
 
-def pairs(dice: random.Random) -> list[Pair]:
+def pairs(dice: random.Random, longest: int = MAX_COMPLETION) -> list[Pair]:
     return [
-        Pair(prompt, chosen, ids(dice, MAX_COMPLETION), dice.random())
-        for prompt, chosen in texts(dice)
+        Pair(prompt, chosen, ids(dice, longest), dice.random())
+        for prompt, chosen in texts(dice, longest)
     ]
 
 
@@ -273,7 +282,13 @@ def sft(folders: Folders) -> Method:
     return Method(texts, theirs, ours, trainer.model, parameters(policy))
 
 
-def dpo(name: str, smoothing: float = 0.0, beta: float = 0.1, theirs: str = "") -> Any:
+def dpo(
+    name: str,
+    smoothing: float = 0.0,
+    beta: float = 0.1,
+    theirs: str = "",
+    draw: Callable[[random.Random], list[Pair]] = pairs,
+) -> Any:
     def make(folders: Folders) -> Method:
         from trl import DPOConfig, DPOTrainer
 
@@ -307,8 +322,6 @@ def dpo(name: str, smoothing: float = 0.0, beta: float = 0.1, theirs: str = "") 
             found = our_pairs(policy, reference, batch)
             return preference_loss(name)(found, beta, smoothing).mean()
 
-        # Sorting one pair changes nothing: there TRL's AOT is conservative DPO, which it lacks.
-        draw = pairs if name != "cdpo" else lambda dice: pairs(dice)[:1]
         return Method(draw, their_loss, our_loss, trainer.model, parameters(policy))
 
     return make
@@ -560,11 +573,13 @@ class PolicyMethod:
         return (losses * weights).sum() / divisor
 
 
-def rollouts_of(policy: CausalLM, temperature: float) -> Callable[[random.Random], list[Rollout]]:
+def rollouts_of(
+    policy: CausalLM, temperature: float = 1.0, longest: int = MAX_COMPLETION
+) -> Callable[[random.Random], list[Rollout]]:
     """Rollouts of a policy that has moved on since: ratios lie on both sides of the clip."""
 
     def draw(dice: random.Random) -> list[Rollout]:
-        rows = texts(dice)
+        rows = texts(dice, longest)
         with torch.no_grad():
             values, _ = target_log_probabilities(policy, rows, temperature)
         old = iter(values.tolist())
@@ -603,15 +618,14 @@ def grpo(method: PolicyMethod) -> Any:
             processing_class=tokenizer_of(folders),
         )
         trainer.current_gradient_accumulation_steps = 1
-        their_reference = their_model(folders.reference)
+        if method.beta:  # it has loaded the policy once more
+            trainer.ref_model.load_state_dict(their_model(folders.reference).state_dict())
         policy, reference = load_model(folders.policy), load_model(folders.reference)
 
         def theirs(batch: list[Rollout]) -> Tensor:
             inputs = padded_rollouts(batch)
             if method.beta:
-                inputs["ref_per_token_logps"] = their_log_probabilities(
-                    trainer, their_reference, inputs
-                )
+                inputs["ref_per_token_logps"] = reference_log_probabilities(trainer, inputs)
             trainer.model.train()
             loss: Tensor = trainer.compute_loss(trainer.model, inputs)
             return loss
@@ -643,10 +657,10 @@ def padded_rollouts(batch: list[Rollout]) -> dict[str, Tensor]:
     }
 
 
-def their_log_probabilities(trainer: Any, model: Any, inputs: dict[str, Tensor]) -> Tensor:
+def reference_log_probabilities(trainer: Any, inputs: dict[str, Tensor]) -> Tensor:
     with torch.no_grad():
         values: Tensor = trainer._get_per_token_logps_and_entropies(
-            model,
+            trainer.ref_model,
             torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1),
             torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1),
             inputs["completion_ids"].shape[1],
@@ -677,7 +691,7 @@ def rloo(folders: Folders) -> Method:
     def ours(batch: list[Rollout]) -> Tensor:
         return method.loss(policy, policy, batch)
 
-    draw = rollouts_of(policy, 1.0)
+    draw = rollouts_of(policy, longest=SHORT)
     return Method(draw, theirs, ours, trainer.model, parameters(policy))
 
 
@@ -702,7 +716,10 @@ KL = 0.04
 METHODS: dict[str, Callable[[Folders], Method]] = {
     "SFT, answers only": sft,
     "DPO sigmoid": dpo("sigmoid"),
-    "DPO cdpo, ε 0.1 (TRL: aot of one pair)": dpo("cdpo", 0.1, theirs="aot"),
+    # Sorting one pair changes nothing: there TRL's AOT is conservative DPO, which it lacks.
+    "DPO cdpo, ε 0.1 (TRL: aot of one pair)": dpo(
+        "cdpo", 0.1, theirs="aot", draw=lambda dice: pairs(dice)[:1]
+    ),
     "DPO robust, ε 0.1": dpo("robust", 0.1),
     "DPO sigmoid_norm": dpo("sigmoid_norm", beta=2.0),
     "DPO hinge": dpo("hinge"),
@@ -715,7 +732,7 @@ METHODS: dict[str, Callable[[Folders], Method]] = {
     "DPO aot_unpaired, ε 0.1": dpo("aot_unpaired", 0.1),
     "DPO apo_zero": dpo("apo_zero"),
     "DPO apo_down": dpo("apo_down"),
-    "DPO discopop": dpo("discopop"),
+    "DPO discopop": dpo("discopop", draw=lambda dice: pairs(dice, SHORT)),
     "KTO": unpaired("kto"),
     "KTO apo_zero_unpaired": unpaired("apo_zero_unpaired"),
     "ORPO": orpo,

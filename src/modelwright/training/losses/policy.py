@@ -23,6 +23,9 @@ from torch import Tensor
 RatioLevel = Literal["token", "sequence_mean", "sequence_sum"]
 Aggregation = Literal["grpo", "bnpo", "dapo", "dr_grpo", "luspo"]
 
+LOG_RATIO_LIMIT = 20.0
+"""Log-ratios are kept within ± this, as OpenRLHF does: infinite ratios would have nan gradients."""
+
 
 def log_ratios(level: RatioLevel, log_probabilities: Tensor, old: Tensor, mask: Tensor) -> Tensor:
     """Logarithms of the importance ratios π / π_old; their exponentials are the ratios.
@@ -43,10 +46,11 @@ def log_ratios(level: RatioLevel, log_probabilities: Tensor, old: Tensor, mask: 
         (B, T), 0 outside the mask, or (B, 1).
     """
     differences = (log_probabilities - old).masked_fill(~mask, 0)
-    if level == "token":
-        return differences
-    sums = differences.sum(dim=1, keepdim=True)
-    return sums if level == "sequence_sum" else sums / _lengths(mask)
+    if level != "token":
+        differences = differences.sum(dim=1, keepdim=True)
+    if level == "sequence_mean":
+        differences = differences / _lengths(mask)
+    return differences.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
 
 
 def clipped(
