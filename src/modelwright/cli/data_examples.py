@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,7 +80,7 @@ def command(
         if finding.is_fatal or train_on == "all_turns":
             click.secho(f"template: {finding.problem}\n  to do: {finding.fix}", fg="yellow")
     if is_bad or any(finding.is_fatal for finding in findings):
-        raise click.exceptions.Exit(1)
+        sys.exit(1)
 
 
 def _rows(source: JsonlExamples, drops: Drops) -> Iterator[tuple[str, Row]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from modelwright.core.conversation import Role
 from modelwright.core.errors import InputError
 from modelwright.core.examples import ORIGIN, TO_FINETUNE, Form, Row, Texts, form_of
 from modelwright.data.drops import Drops
@@ -110,8 +111,7 @@ def as_chat(row: Row) -> Row:
     """A row with texts as what the user and the assistant say; one with messages as it is."""
     texts = {name: row[name] for name in _SAID_BY if isinstance(row.get(name), str)}
     said: dict[str, Texts] = {
-        name: [{"role": _SAID_BY[name], "content": text}]  # type: ignore[typeddict-item]
-        for name, text in texts.items()
+        name: [{"role": _SAID_BY[name], "content": text}] for name, text in texts.items()
     }
     if said and form_of(row) == "completion":
         others = {name: value for name, value in row.items() if name not in said}
@@ -119,7 +119,7 @@ def as_chat(row: Row) -> Row:
     return row | said
 
 
-_SAID_BY = {
+_SAID_BY: dict[str, Role] = {
     "prompt": "user",
     "completion": "assistant",
     "chosen": "assistant",

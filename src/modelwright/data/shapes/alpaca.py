@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from modelwright.core.conversation import Message
+from modelwright.core.conversation import Message, Role
 from modelwright.core.examples import Row
 from modelwright.data.shapes.fields import (
     EMPTY,
@@ -20,6 +20,8 @@ from modelwright.data.shapes.fields import (
     text_field,
 )
 from modelwright.data.shapes.standard import pair, tools_of
+
+IN_TURNS: tuple[Role, Role] = ("user", "assistant")
 
 
 def conversation(row: Mapping[str, Any]) -> Row:
@@ -44,9 +46,9 @@ def _asked(row: Mapping[str, Any]) -> list[Message]:
     if system.strip():
         messages.append({"role": "system", "content": system})
     for number, turn in enumerate(_history(row)):
-        for role, text in zip(("user", "assistant"), turn, strict=True):
+        for role, text in zip(IN_TURNS, turn, strict=True):
             content = checked_text(text, f"history[{number}]")
-            messages.append({"role": role, "content": content})  # type: ignore[typeddict-item]
+            messages.append({"role": role, "content": content})
     names = [name for name in ("instruction", "input") if name in row]
     parts = [text_field(row, name, may_be_empty=True) for name in names]
     question = "\n".join(part for part in parts if part.strip())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from modelwright.core.conversation import Message
+from modelwright.core.conversation import Message, Role
 from modelwright.data.shapes.fields import EMPTY, BadRowError
 
 _SPEAKER = re.compile(r"\n\n(Human|Assistant):")
@@ -34,6 +34,6 @@ def read_dialogue(text: str, name: str) -> list[Message]:
             raise BadRowError(
                 EMPTY, f"{name}[{len(messages)}]", f"is empty: {speaker} says nothing"
             )
-        role = "user" if speaker == "Human" else "assistant"
+        role: Role = "user" if speaker == "Human" else "assistant"
         messages.append({"role": role, "content": content})
     return messages

@@ -90,7 +90,7 @@ def pair(row: Mapping[str, Any], asked: Texts, chosen: Texts, rejected: Texts) -
         _check_answer(asked, answer, name)
     if chosen == rejected:
         raise BadRowError(SAME_ANSWERS, "rejected", "is the same as 'chosen'")
-    read = {"prompt": asked, "chosen": chosen, "rejected": rejected}
+    read: Row = {"prompt": asked, "chosen": chosen, "rejected": rejected}
     if "margin" in row:
         read["margin"] = number_field(row, "margin")
     return {**read, **tools_of(row)}
