@@ -10,12 +10,15 @@ import pytest
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # as the command line does
 
 import torch
+from databases import database_url, postgres_url
 from hypothesis import settings
 
 from modelwright.models.config import TransformerConfig
 from modelwright.models.transformer import CausalLM, initialise
 from modelwright.tokens.tokenizer import Tokenizer
 from modelwright.tokens.train import train_tokenizer
+
+__all__ = ["database_url", "postgres_url"]  # fixtures
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -7,20 +7,12 @@ import pytest
 import sqlalchemy as sql
 
 from modelwright.core.errors import ModelwrightError, UsageError
-from modelwright.core.store import Store, sqlite_url
+from modelwright.core.store import Store
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return sqlite_url(tmp_path / "store.db")
-    url: str = request.getfixturevalue("postgres_url")
-    engine = sql.create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(sql.text("DROP SCHEMA public CASCADE"))
-        connection.execute(sql.text("CREATE SCHEMA public"))
-    engine.dispose()
-    return url
+@pytest.fixture
+def url(database_url: str) -> str:
+    return database_url
 
 
 @pytest.fixture

@@ -10,10 +10,11 @@ from fake_stages import FAKE_STAGES, STEPS, Script
 
 from modelwright import __version__
 from modelwright.core.artifact import Artifact, digest_of, hash_files, open_artifact
+from modelwright.core.database import sqlite_url
 from modelwright.core.errors import InputError, ModelwrightError, UsageError
 from modelwright.core.job import Job
 from modelwright.core.progress import SilentProgress
-from modelwright.core.store import Store, sqlite_url
+from modelwright.core.store import Store
 from modelwright.core.workspace import Workspace
 from modelwright.pipeline import usage
 from modelwright.pipeline.plan import look_up, make_plan

@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from running_server import CONTEXT, NAME, Script, Server, openai_client, running
 
 from modelwright.inference.engine import Engine
 from modelwright.models.config import TransformerConfig
-from modelwright.models.pretrained import save_model
+from modelwright.models.pretrained import load_model, save_model
 from modelwright.models.transformer import CausalLM
 from modelwright.tokens.train import train_tokenizer
 
@@ -43,6 +44,19 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             parameter.fill_(1.0)
             if parameter.dim() > 1:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.15)
+    save_model(model, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def other_folder(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same tokenizer with other weights."""
+    folder = tmp_path_factory.mktemp("other") / "other"
+    shutil.copytree(model_folder, folder)
+    model = load_model(folder, torch.device("cpu"))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(parameter.flip(0))
     save_model(model, folder)
     return folder
 

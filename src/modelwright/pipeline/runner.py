@@ -23,6 +23,8 @@ from modelwright.core.artifact import (
     read_manifest,
     write_manifest,
 )
+from modelwright.core.clock import now
+from modelwright.core.database import sqlite_url
 from modelwright.core.errors import ModelwrightError, UsageError
 from modelwright.core.files import (
     PARTIAL_SUFFIX,
@@ -35,7 +37,7 @@ from modelwright.core.job import Job, LogMetrics, Outcome, ShouldPrune
 from modelwright.core.machine import this_machine
 from modelwright.core.progress import Progress
 from modelwright.core.settings import Settings
-from modelwright.core.store import Store, now, sqlite_url
+from modelwright.core.store import Store
 from modelwright.core.workspace import Workspace
 from modelwright.pipeline.given import given_models
 from modelwright.pipeline.plan import PlannedStage, inputs_of, look_up
@@ -138,7 +140,12 @@ def run_recipe(
 
 def open_store(recipe: Recipe, workspace: Workspace) -> Store:
     """The store that the recipe names, or the workspace's SQLite file."""
-    return Store(recipe.store or sqlite_url(workspace.database), workspace.identity())
+    return Store(store_url(recipe, workspace), workspace.identity())
+
+
+def store_url(recipe: Recipe, workspace: Workspace) -> str:
+    """Where the workspace's database is: as the recipe says, or its SQLite file."""
+    return recipe.store or sqlite_url(workspace.database)
 
 
 def run_stage(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import Literal
 
 from fastapi import FastAPI
@@ -15,20 +14,9 @@ from modelwright.serving.body_limit import BodyLimit
 from modelwright.serving.guard import LoopbackGuard
 from modelwright.serving.openai_api import ServedModel, openai_router
 from modelwright.serving.openai_errors import install_error_handlers
+from modelwright.serving.page import page
 
 MAX_BODY_BYTES = 10 * 2**20
-
-# The page carries all it needs; the browser itself makes sure that it asks nobody else.
-_PAGE_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
-        "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
-    ),
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-}
 
 
 class Health(BaseModel):
@@ -62,7 +50,6 @@ def create_app(background: BackgroundEngine, name: str, *, is_chat_model: bool =
     app.add_middleware(LoopbackGuard)
     install_error_handlers(app)
     app.include_router(openai_router(ServedModel(background, name)))
-    page = files("modelwright.studio").joinpath("chat.html").read_text(encoding="utf-8")
 
     @app.get("/health", response_model=Health, responses={503: {"model": Health}})
     async def health() -> JSONResponse:
@@ -72,6 +59,6 @@ def create_app(background: BackgroundEngine, name: str, *, is_chat_model: bool =
 
     @app.get("/", response_class=HTMLResponse)
     async def chat_page() -> HTMLResponse:
-        return HTMLResponse(page, headers=_PAGE_HEADERS)
+        return page("chat.html")
 
     return app

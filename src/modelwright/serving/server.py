@@ -14,6 +14,7 @@ from types import FrameType
 
 import torch
 import uvicorn
+from starlette.types import ASGIApp
 
 from modelwright.core.artifact import MANIFEST, read_manifest
 from modelwright.core.errors import UsageError, from_os_error
@@ -60,11 +61,10 @@ def serve(
     InputError
         If the folder holds no usable model.
     """
-    listener = listen(host, port)
-    with listener:
+    with listen(host, port) as listener:
         engine = load_engine(folder)
         name = name or folder.resolve().name
-        address = _address(listener)
+        address = address_of(listener)
         with BackgroundEngine(engine) as background:
             app = create_app(background, name, is_chat_model=is_chat_model(folder))
 
@@ -75,13 +75,32 @@ def serve(
                 if ready is not None:
                     ready(address)
 
-            config = uvicorn.Config(
-                app,
-                log_level="warning",
-                access_log=False,
-                timeout_graceful_shutdown=_GRACE_SECONDS,
-            )
-            _Server(config, announce, background.stop).run(sockets=[listener])
+            run_app(app, listener, announce, background.stop)
+
+
+def run_app(
+    app: ASGIApp, listener: socket.socket, announce: Callable[[], None], stop: Callable[[], None]
+) -> None:
+    """Answer requests until Ctrl-C or SIGTERM.
+
+    Parameters
+    ----------
+    app : ASGI application
+        Answers.
+    listener : socket.socket
+        From :func:`listen`; the caller closes it.
+    announce : callable
+        Called once requests are answered.
+    stop : callable
+        Called when the end is asked for, from a signal handler; must return at once.
+    """
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    _Server(config, announce, stop).run(sockets=[listener])
 
 
 def load_engine(folder: Path) -> Engine:
@@ -142,7 +161,8 @@ def _next_free_port(host: str, port: int) -> int | None:
     return None
 
 
-def _address(listener: socket.socket) -> str:
+def address_of(listener: socket.socket) -> str:
+    """What to write into a browser."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

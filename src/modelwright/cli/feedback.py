@@ -1,0 +1,49 @@
+"""``modelwright feedback``: what people think of answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelwright.cli.verbs import Verbs
+from modelwright.core.workspace import find_workspace
+
+if TYPE_CHECKING:
+    from modelwright.data.feedback.agreement import Share
+    from modelwright.data.feedback.table import FeedbackTable
+
+COMMANDS = {
+    "import": ("modelwright.cli.feedback_import", "Take in feedback from a .jsonl file"),
+    "export": ("modelwright.cli.feedback_export", "Write pairs, labels, corrections or all of it"),
+    "stats": ("modelwright.cli.feedback_stats", "Counts, wins, agreement between people"),
+}
+
+
+@contextmanager
+def feedback_here() -> Iterator[FeedbackTable]:
+    """The feedback of the workspace around this folder."""
+    from modelwright.data.feedback.table import FeedbackTable
+    from modelwright.pipeline.recipe import load_recipe
+    from modelwright.pipeline.runner import store_url
+
+    workspace = find_workspace(Path.cwd())
+    url = store_url(load_recipe(workspace.recipe), workspace)
+    table = FeedbackTable(url, workspace.identity())
+    try:
+        yield table
+    finally:
+        table.close()
+
+
+def written_share(share: Share) -> str:
+    """A share and how sure it is."""
+    return f"{share.value:.0%} (95 % interval {share.low:.0%} to {share.high:.0%})"
+
+
+command = Verbs(
+    "feedback",
+    verbs=COMMANDS,
+    help="What people think of answers: thumbs, ratings, corrections, choices between two.",
+)
