@@ -121,7 +121,7 @@ def _prompts(path: Path) -> list[list[Message]]:
 
 
 def _held_out() -> list[list[Message]]:
-    from modelwright.data.example_rows import HELD_OUT
+    from modelwright.core.examples import HELD_OUT
     from modelwright.pipeline.current import current_artifact
 
     try:

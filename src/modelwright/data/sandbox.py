@@ -10,14 +10,16 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Self, TypeVar
 
+from modelwright.core.processes.pool import WorkerPool
+from modelwright.core.processes.process import LostError, WorkerProcess
 from modelwright.data.extract.extracted import Extracted
 from modelwright.data.extract.formats import KINDS, TIME_FACTORS, Options
-from modelwright.data.extract.process import LostError, WorkerProcess
+from modelwright.data.extract.process import REASONS, extract_in, start_worker
 
 IN_FLIGHT = 2
 """Tasks taken ahead, as a multiple of the workers."""
@@ -86,12 +88,8 @@ class Sandbox:
         self._limits = limits
         self._kinds = kinds
         self._workers = workers
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="extract")
-        self._idle: deque[WorkerProcess] = deque()
-        self._all: set[WorkerProcess] = set()
-        self._lock = threading.Lock()
+        self._pool = WorkerPool(workers, lambda: start_worker(limits.memory_bytes), "extract")
         self._second_try = threading.Lock()
-        self._closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -102,12 +100,7 @@ class Sandbox:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with self._lock:
-            self._closed = True
-            workers = list(self._all)
-        for worker in workers:
-            worker.kill()
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._pool.close()
 
     def map(self, tasks: Iterable[tuple[T, Task]]) -> Iterator[tuple[T, Extracted | Failure]]:
         """Extract documents in parallel.
@@ -127,7 +120,7 @@ class Sandbox:
         waiting: deque[tuple[T, Future[Extracted | Failure]]] = deque()
         try:
             for key, task in tasks:
-                waiting.append((key, self._threads.submit(self.extract, task)))
+                waiting.append((key, self._pool.threads.submit(self.extract, task)))
                 if len(waiting) >= IN_FLIGHT * self._workers:
                     first, future = waiting.popleft()
                     yield first, future.result()
@@ -140,17 +133,18 @@ class Sandbox:
 
     def extract(self, task: Task) -> Extracted | Failure:
         """Extract one document."""
-        worker = self._take()
         try:
-            return self._ask(worker, task, patience=1)
+            with self._pool.worker() as worker:
+                return self._ask(worker, task, patience=1)
         except LostError as lost:
             if lost.fair:
-                return Failure(lost.reason)
+                return Failure(REASONS[lost.how])
         with self._second_try:
             try:
-                return self._ask(self._start(), task, patience=PATIENCE)
+                with self._pool.worker(fresh=True) as worker:
+                    return self._ask(worker, task, patience=PATIENCE)
             except LostError as lost:
-                return Failure(lost.reason)
+                return Failure(REASONS[lost.how])
 
     def _ask(self, worker: WorkerProcess, task: Task, patience: int) -> Extracted | Failure:
         factor = TIME_FACTORS.get(task.kind, 1)
@@ -160,26 +154,5 @@ class Sandbox:
             "options": asdict(task.options),
             "cpu_seconds": self._limits.cpu_seconds * factor,
         }
-        try:
-            result = worker.ask(header, task.raw, wall_seconds)
-        finally:
-            with self._lock:
-                if worker.is_usable:
-                    self._idle.append(worker)
-                else:
-                    self._all.discard(worker)
+        result = extract_in(worker, header, task.raw, wall_seconds)
         return Failure(result) if isinstance(result, str) else result
-
-    def _take(self) -> WorkerProcess:
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
-        return self._start()
-
-    def _start(self) -> WorkerProcess:
-        with self._lock:
-            if self._closed:
-                raise RuntimeError("the sandbox is closed")
-            worker = WorkerProcess(self._limits.memory_bytes)
-            self._all.add(worker)
-        return worker

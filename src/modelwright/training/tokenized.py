@@ -11,7 +11,7 @@ from modelwright.core.examples import TO_FINETUNE, TrainOn, form_of, read_exampl
 from modelwright.tokens.example_tokens import encode_example
 from modelwright.tokens.template_checks import check_template
 from modelwright.tokens.tokenizer import Tokenizer
-from modelwright.training.batches import TokenizedExample
+from modelwright.training.examples import TokenizedExample
 
 TOO_LONG = "longer than the context"
 FOR_ALIGNMENT = "for alignment, not for fine-tuning"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from modelwright.core.artifact import open_artifact
 from modelwright.core.errors import InputError, PrunedError, UsageError
 from modelwright.core.job import Job, Outcome
 from modelwright.core.progress import SilentProgress
-from modelwright.models.config import TransformerConfig
 from modelwright.models.pretrained import load_model, load_weights, save_model
 from modelwright.models.sequence_classifier import load_classifier
 from modelwright.models.transformer import CausalLM
@@ -68,9 +66,7 @@ class Bench:
     def base(self) -> Path:
         return self.folder / "base"
 
-    def job(
-        self, name: str, rows: list[dict[str, Any]], settings: Any, **changes: Any
-    ) -> Job[Any]:
+    def job(self, name: str, rows: list[dict[str, Any]], settings: Any, **changes: Any) -> Job[Any]:
         examples = self.folder / f"{name}-examples"
         examples.mkdir(exist_ok=True)
         text = "".join(json.dumps(row) + "\n" for row in rows)
@@ -78,7 +74,10 @@ class Bench:
         (examples / "heldout.jsonl").write_text(text)
         out = self.folder / name
         out.mkdir(exist_ok=True)
-        inputs = {"base": open_artifact(self.base, "model"), "examples": open_artifact(examples, "examples")}
+        inputs = {
+            "base": open_artifact(self.base, "model"),
+            "examples": open_artifact(examples, "examples"),
+        }
         return Job(settings, inputs, out, SilentProgress(), **changes)
 
     def align(self, name: str, method: str, **changes: Any) -> tuple[Path, Outcome]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelwright.data.extract.frames import BrokenFrameError, read_frame, write_frame
+from modelwright.core.processes.frames import BrokenFrameError, read_frame, write_frame
 
 HEADERS = st.dictionaries(st.text(), st.text() | st.integers() | st.booleans())
 

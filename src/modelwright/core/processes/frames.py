@@ -1,4 +1,4 @@
-"""Messages between the sandbox and its workers: a JSON header, then bytes, each with its length."""
+"""Messages between a program and its worker: a JSON header, then bytes, each with its length."""
 
 from __future__ import annotations
 
