@@ -120,8 +120,7 @@ def remove_adapter(model: nn.Module, name: str) -> None:
         if name in module.configs:
             module.remove(name)
         if not module.configs:
-            is_linear = isinstance(module, LoraLinear)
-            replace_module(model, place, module.base_layer if is_linear else module.original_module)
+            replace_module(model, place, base_of(module))
 
 
 def adapter_configs(model: nn.Module) -> dict[str, AdapterConfig]:
@@ -161,6 +160,11 @@ def adapted_modules(model: nn.Module) -> list[tuple[str, LoraLinear | SavedModul
         for name, module in model.named_modules()
         if isinstance(module, LoraLinear | SavedModule)
     ]
+
+
+def base_of(module: LoraLinear | SavedModule) -> nn.Module:
+    """What an adapted module took the place of."""
+    return module.base_layer if isinstance(module, LoraLinear) else module.original_module
 
 
 def adaptable_layers(model: nn.Module) -> list[str]:

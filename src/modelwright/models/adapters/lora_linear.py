@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import skip_init
 
 from modelwright.models.adapters.config import AdapterConfig
+from modelwright.models.quantization.base import linear_of
 from modelwright.models.quantization.linear import QuantizedLinear
 
 
@@ -81,8 +81,8 @@ class LoraLinear(nn.Module):
             bound = self.in_features**-0.5
             down = (torch.rand(rank, self.in_features, generator=generator) * 2 - 1) * bound
             up = torch.zeros(self.out_features, rank)
-        self.lora_A[adapter] = _linear(down.to(weight.device))
-        self.lora_B[adapter] = _linear(up.to(weight.device))
+        self.lora_A[adapter] = linear_of(down.to(weight.device), None).requires_grad_(False)
+        self.lora_B[adapter] = linear_of(up.to(weight.device), None).requires_grad_(False)
         is_random = config.dropout > 0
         self.lora_dropout[adapter] = nn.Dropout(config.dropout) if is_random else nn.Identity()
         if config.dora:
@@ -118,7 +118,8 @@ class LoraLinear(nn.Module):
         if not torch.is_autocast_enabled(x.device.type):
             x = x.float()
         kept = self.lora_dropout[adapter](x)
-        change = self.lora_B[adapter](self.lora_A[adapter](kept)) * self.scaling[adapter]
+        # Scaled between the two, where there are fewest numbers.
+        change: Tensor = self.lora_B[adapter](self.lora_A[adapter](kept) * self.scaling[adapter])
         result = self._start(result, x, adapter)
         if adapter not in self.lora_magnitude_vector:
             return (result + change).to(dtype)
@@ -127,7 +128,7 @@ class LoraLinear(nn.Module):
             plain = self._start(self.base_layer(kept.to(given)), kept, adapter)
         if self.base_layer.bias is not None:
             plain = plain - self.base_layer.bias
-        ratio = self.lora_magnitude_vector[adapter] / self._norms(adapter)
+        ratio: Tensor = self.lora_magnitude_vector[adapter] / self._norms(adapter)
         return (result + (ratio - 1) * plain + ratio * change).to(dtype)
 
     def factors(self, adapter: str) -> tuple[Tensor, Tensor]:
@@ -155,8 +156,8 @@ class LoraLinear(nn.Module):
         """What the adapter's change is added to: with PiSSA the base without principal parts."""
         if adapter not in self.pissa_A:
             return result
-        taken = F.linear(F.linear(x, self.pissa_A[adapter]), self.pissa_B[adapter])
-        return result - taken * self.scaling[adapter]
+        parts = F.linear(x, self.pissa_A[adapter]) * self.scaling[adapter]
+        return result - F.linear(parts, self.pissa_B[adapter])
 
     def _direction(self, adapter: str) -> Tensor:
         """The changed weight before DoRA's magnitudes, (out, in), float32."""
@@ -187,13 +188,5 @@ def _weight_of(layer: nn.Linear | QuantizedLinear) -> Tensor:
 
 
 def _row_norms(weight: Tensor) -> Tensor:
-    # A new model has rows of zeros, which must not become 0/0.
-    return torch.linalg.vector_norm(weight, dim=1).clamp(min=1e-12)
-
-
-def _linear(weight: Tensor) -> nn.Linear:
-    """Without a bias, frozen, and without drawing random numbers that others wait for."""
-    rows, columns = weight.shape
-    layer = skip_init(nn.Linear, columns, rows, bias=False, device=weight.device)
-    layer.weight = nn.Parameter(weight, requires_grad=False)
-    return layer
+    norms: Tensor = torch.linalg.vector_norm(weight, dim=1)
+    return norms.clamp(min=1e-12)  # a new model has rows of zeros, which must not become 0/0

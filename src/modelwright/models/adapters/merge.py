@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from modelwright.core.errors import InputError, ModelwrightError
-from modelwright.models.adapters.attach import active_adapter, adapted_modules
+from modelwright.models.adapters.attach import active_adapter, adapted_modules, base_of
 from modelwright.models.adapters.lora_linear import LoraLinear
 from modelwright.models.adapters.saved_module import SavedModule
 from modelwright.models.module_tree import replace_module
@@ -128,8 +128,6 @@ def _base_type(model: nn.Module) -> torch.dtype:
     types = {
         parameter.dtype
         for _, module in adapted_modules(model)
-        for parameter in (
-            module.base_layer if isinstance(module, LoraLinear) else module.original_module
-        ).parameters()
+        for parameter in base_of(module).parameters()
     }
     return max(types, key=lambda one: TOLERANCES.get(one, 0.0), default=torch.float32)
