@@ -98,11 +98,13 @@ class Decoder(nn.Module):
         angles = self._angles(tokens.shape[1], positions)
         x = self._embed(tokens, positions, documents)
         recompute = self.recompute_activations and self.training and caches is None
+        # The only randomness in a block that would have to be replayed is that of adapters.
+        is_random = recompute and any(isinstance(one, nn.Dropout) for one in self.modules())
         for index, layer in enumerate(self.layers):
-            if recompute:  # there is no randomness in a block that would have to be replayed
+            if recompute:
                 x = checkpoint(
                     layer, x, angles, masks[index], None,
-                    use_reentrant=False, preserve_rng_state=False,
+                    use_reentrant=False, preserve_rng_state=is_random,
                 )  # fmt: skip
             else:
                 x = layer(x, angles, masks[index], None if caches is None else caches[index])

@@ -47,7 +47,7 @@ class QuantizedLinear(nn.Module, ABC):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Scales stay float32 when a model is converted to a narrower type."""
         scales = {name: one for name, one in self.named_buffers() if one.is_floating_point()}
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, before in scales.items():
             moved = self.get_buffer(name)
             if moved.dtype != before.dtype:

@@ -1,0 +1,1 @@
+"""Adapters: few trained parameters beside a frozen base, as rewrites of the module tree."""
