@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-from modelwright.core.conversation import ROLES
+from modelwright.core.conversation import ROLES, Role
 from modelwright.core.errors import InputError
 from modelwright.tokens.defusing import ControlTokens, Defused, unused_characters
 from modelwright.tokens.jinja_template import END, START, render
@@ -199,10 +199,13 @@ def render_spans(format: ChatFormat, chat: Chat, trained_from: int | None = None
             fix="take it out; what was thought before an answer goes into 'reasoning_content'",
         )
     text, regions = marked_regions(marked, start, end)
-    if not _GENERATION.search(format.template):
+    is_derived = not _GENERATION.search(format.template)
+    if is_derived:
         regions = _derived_regions(format, safe, text, (start, end))
     if trained_from is not None:
         regions = _from_message(regions, chat.messages, trained_from)
+        if is_derived:
+            _check_results(regions, _contents(format, safe, "tool", text, (start, end)))
     return _spans(text, regions, format.control, defused)
 
 
@@ -251,15 +254,24 @@ def _derived_regions(
     header = _generation_prompt(format.template, tuple(sorted(format.named.items())), arguments)
     if pattern.search(header):
         return regions_behind(text, header, format.stop, pattern)
-    answers = [
+    return extended(_contents(format, chat, "assistant", text, marks), text, pattern)
+
+
+def _contents(
+    format: ChatFormat, chat: Chat, role: Role, text: str, marks: tuple[str, str]
+) -> list[Region]:
+    """Where a rendered text holds what one role says; nothing if the template changes that."""
+    if all(message["role"] != role for message in chat.messages):
+        return []
+    messages = [
         {**message, "content": f"{marks[0]}{message['content']}{marks[1]}"}
-        if message["role"] == "assistant"
+        if message["role"] == role
         else message
         for message in chat.messages
     ]
-    wrapped = Chat(answers, chat.tools, chat.add_generation_prompt, chat.arguments)
+    wrapped = Chat(messages, chat.tools, chat.add_generation_prompt, chat.arguments)
     without, regions = marked_regions(_render(format, wrapped, "", ""), *marks)
-    return extended(regions, text, pattern) if without == text else []
+    return regions if without == text else []
 
 
 @lru_cache(maxsize=32)
@@ -294,6 +306,15 @@ def _from_message(
             fix="train on the last turn, or mark answers with {% generation %} in the template",
         )
     return regions[len(regions) - wanted :]
+
+
+def _check_results(regions: list[Region], results: list[Region]) -> None:
+    """Refuse to learn what tools say, where a template writes it inside the assistant's turn."""
+    if any(_is_inside(start, regions) for start, end in results if start < end):
+        raise InputError(
+            "the chat template writes results of tools into what the model says",
+            fix="mark answers with {% generation %} in the template",
+        )
 
 
 def _spans(
