@@ -17,6 +17,7 @@ from modelwright.core.workspace import Workspace
 from modelwright.data.feedback.table import FeedbackTable
 from modelwright.serving import compare as compare_module
 
+RECIPE = {"name": "tiny", "budget": "1 step", "collect": {"sources": ["."]}}
 ANSWERS = [
     {"prompt": "Why?", "answer_a": "yes", "answer_b": "no", "model_a": "x", "model_b": "y"},
     {"prompt": "How?", "answer_a": "so", "answer_b": "thus", "model_a": "x", "model_b": "y"},
@@ -25,7 +26,7 @@ ANSWERS = [
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    return write_recipe(tmp_path / "workspace", {"name": "tiny", "budget": "1 step"})
+    return write_recipe(tmp_path / "workspace", RECIPE)
 
 
 def write(path: Path, *rows: dict) -> str:
@@ -68,7 +69,9 @@ def test_a_file_of_answers_from_the_first_to_the_last(workspace: Workspace, tmp_
         finally:
             process.kill()
     assert (process.returncode, errors) == (0, "")
-    assert output == "x won 0 to 2 against y (and 0 ties): 0% (95 % interval 0% to 66%)\n"
+    assert (
+        output == "x won 0 to 2 against y (ties: 0, skipped: 0): 0 % (95 % interval 0 % to 66 %)\n"
+    )
     table = FeedbackTable(sqlite_url(workspace.database), workspace.identity())
     kept = table.read()
     table.close()

@@ -8,6 +8,7 @@ from tiny_workspace import write_recipe
 
 from modelwright.core.workspace import Workspace
 
+RECIPE = {"name": "tiny", "budget": "1 step", "collect": {"sources": ["."]}}
 ROWS = [
     {"prompt": "Why?", "chosen": "yes", "rejected": "no", "chosen_model": "b",
      "rejected_model": "a", "person": "ana"},
@@ -21,7 +22,7 @@ ROWS = [
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    return write_recipe(tmp_path / "workspace", {"name": "tiny", "budget": "1 step"})
+    return write_recipe(tmp_path / "workspace", RECIPE)
 
 
 def write(path: Path, rows: list[dict]) -> str:
@@ -55,7 +56,7 @@ def test_import_export_and_stats(command, workspace: Workspace, tmp_path: Path) 
     assert [row["messages"][-1]["content"] for row in read(out)] == ["later"]
 
     shown = command("feedback", "stats", cwd=root).output
-    assert "a against b: wins 0% (95 % interval 0% to 66%); 0 to 2" in shown
+    assert "a against b: wins 0 % (95 % interval 0 % to 66 %); 0 to 2" in shown
     assert "agreement of ana and bo on 1 pairs: kappa not defined" in shown
     summary = json.loads(command("feedback", "stats", "--json", cwd=root).output)
     assert summary["kinds"] == {"choice": 2, "correction": 1, "rating": 1, "thumb": 1}
@@ -64,7 +65,7 @@ def test_import_export_and_stats(command, workspace: Workspace, tmp_path: Path) 
 def test_everything_goes_into_another_workspace(
     command, workspace: Workspace, tmp_path: Path
 ) -> None:
-    other = write_recipe(tmp_path / "other", {"name": "other", "budget": "1 step"})
+    other = write_recipe(tmp_path / "other", RECIPE)
     command("feedback", "import", write(tmp_path / "rows.jsonl", ROWS), cwd=workspace.root)
     first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
     command("feedback", "export", "--as", "all", str(first), cwd=workspace.root)

@@ -136,9 +136,8 @@ def _held_out() -> list[list[Message]]:
 
 def _written(result: Result) -> str:
     duel = result.duel
+    ties = f"ties: {duel.ties}, skipped: {result.skipped}"
     if duel.rate is None:
-        return "nothing was decided; run the same command again to go on"
-    return (
-        f"{duel.first} won {duel.wins} to {duel.losses} against {duel.second}"
-        f" (and {duel.ties} ties): {written_share(duel.rate)}"
-    )
+        return f"nothing was decided ({ties}); run the same command again to go on"
+    score = f"{duel.first} won {duel.wins} to {duel.losses} against {duel.second}"
+    return f"{score} ({ties}): {written_share(duel.rate)}"

@@ -39,7 +39,8 @@ def feedback_here() -> Iterator[FeedbackTable]:
 
 def written_share(share: Share) -> str:
     """A share and how sure it is."""
-    return f"{share.value:.0%} (95 % interval {share.low:.0%} to {share.high:.0%})"
+    value, low, high = (f"{100 * part:.0f} %" for part in (share.value, share.low, share.high))
+    return f"{value} (95 % interval {low} to {high})"
 
 
 command = Verbs(

@@ -164,16 +164,14 @@ class Comparison:
 
     def undo(self) -> None:
         """Go back to the pair that was judged or skipped last; its choice is forgotten."""
-        if not self.can_undo:
+        own = [place for place, step in enumerate(self._steps) if step.is_own]
+        if not own:
             return
-        while True:
-            step = self._steps.pop()
-            if not step.is_own:
-                continue
-            if isinstance(step.outcome, Choice):
-                self._table.remove(step.outcome)
-                del self._known[subject_of(step.outcome)]
-            return
+        outcome = self._steps[own[-1]].outcome
+        if isinstance(outcome, Choice):
+            self._table.remove(outcome)
+            del self._known[subject_of(outcome)]
+        del self._steps[own[-1] :]
 
     def result(self) -> Result:
         """What came out so far."""

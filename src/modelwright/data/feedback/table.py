@@ -77,7 +77,7 @@ class FeedbackTable:
             .order_by(_feedback.c.created, _feedback.c.id)
         )
         with self._database.transaction() as connection:
-            return [_feedback_of(row._mapping) for row in connection.execute(query)]
+            return [_feedback_of(row._asdict()) for row in connection.execute(query)]
 
     def remove(self, feedback: Feedback) -> None:
         """Forget what was taken back."""
