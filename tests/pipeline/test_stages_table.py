@@ -68,9 +68,14 @@ def test_it_takes_only_what_earlier_stages_make(stage: Stage) -> None:
 
 def test_without_examples_there_is_no_fine_tuning() -> None:
     without = [stage.name for stage in stages_of(recipe())]
-    with_examples = [stage.name for stage in stages_of(recipe(examples={"sources": ["a.jsonl"]}))]
-    assert with_examples == NAMES
-    assert without == [name for name in NAMES if name not in ("examples", "finetune")]
+    rows = {"sources": ["a.jsonl"]}
+    with_examples = [stage.name for stage in stages_of(recipe(examples=rows))]
+    with_all = [stage.name for stage in stages_of(recipe(examples=rows, preferences=rows))]
+    alone = "reward"  # makes a model that nothing in a run takes
+    assert with_all == [name for name in NAMES if name != alone]
+    to_align = (alone, "preferences", "align")
+    assert with_examples == [name for name in NAMES if name not in to_align]
+    assert without == [name for name in with_examples if name not in ("examples", "finetune")]
 
 
 def test_a_recipe_can_be_followed_up_to_a_stage() -> None:

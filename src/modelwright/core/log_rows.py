@@ -12,7 +12,7 @@ from modelwright.core.files import write_text
 Row = dict[str, Any]
 
 
-def append_row(path: Path, step: int, values: Mapping[str, float | str]) -> None:
+def append_row(path: Path, step: int, values: Mapping[str, Any]) -> None:
     """Append one row."""
     with open(path, "a", encoding="utf-8", newline="\n") as file:
         file.write(json.dumps({"step": step, **values}) + "\n")

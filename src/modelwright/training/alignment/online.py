@@ -42,6 +42,8 @@ from modelwright.training.reinforcement.rollout_batches import (
     estimated_once,
     policy_batches,
 )
+from modelwright.training.reinforcement.rollout_log import FILE as LOG
+from modelwright.training.reinforcement.rollout_log import RolloutLog
 from modelwright.training.reinforcement.rollout_maker import KLControl, RolloutMaker
 from modelwright.training.reinforcement.sampling import Reference, behind_prompt
 from modelwright.training.rewards.combine import Rewards
@@ -107,6 +109,7 @@ def online_task(setup: Setup, rewards: Rewards) -> OnlineTask:
         setup.job.scratch / "rollouts",
         setup.job.scratch / "checkpoints",
         len(prompts),
+        RolloutLog(setup.job.log / LOG, prompts, setup.world.is_leader),
     )
     return OnlineTask(objective_of(settings), batches, len(prompts), held_out)
 

@@ -12,6 +12,9 @@ from modelwright.training.callbacks.callback import StepReport
 from modelwright.training.checkpoint import TrainState
 from modelwright.training.training_log import TrainingLog
 
+SHOWN = ("loss", "accuracy", "reward")
+"""What is shown of the measurements, where it is measured."""
+
 LOG_SECONDS = 1.0
 """Least time between two rows of the training log."""
 
@@ -90,7 +93,7 @@ class Logging:
         self.task.update(
             100 * report.progress,
             step=f"{report.step:,}",
-            loss=f"{means['loss']:.3f}" if means else "-",
+            **{name: f"{means[name]:.3f}" for name in SHOWN if name in means},
             speed=f"{speed:,.0f} tokens/s",
             MFU=f"{utilisation:.0%}",
             left=f"{report.seconds_left:,.0f} s",

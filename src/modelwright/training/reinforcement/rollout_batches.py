@@ -98,6 +98,8 @@ class RolloutBatches(Generic[BatchT]):
         Where the run's checkpoints lie.
     prompt_count : int
         How many prompts there are.
+    on_rollout : callable
+        Told of every rollout that was made.
     """
 
     has_one_shape = False
@@ -112,8 +114,10 @@ class RolloutBatches(Generic[BatchT]):
         folder: Path,
         checkpoints: Path,
         prompt_count: int,
+        on_rollout: Callable[[Rollout], None],
     ):
         self.plan, self.folder, self.checkpoints = plan, folder, checkpoints
+        self.on_rollout = on_rollout
         self.make_rollout, self.make_batches, self.largest = make_rollout, make_batches, largest
         self.micro_batches = -(-plan.rows // plan.micro_rows)
         self.tokens_per_step = plan.rows * plan.longest
@@ -133,6 +137,7 @@ class RolloutBatches(Generic[BatchT]):
                 previous = self._rollout or load_rollout(self.folder, number - 1)
                 rollout = self.make_rollout(number, previous)
                 save_rollout(rollout, self.folder)
+                self.on_rollout(rollout)
                 forget_rollouts_before(self.folder, self._saved_step() // self.plan.steps - 1)
             self._rollout = rollout
         return self._rollout

@@ -193,9 +193,9 @@ def _open(settings: RewardSettings, folder: Path, stack: ExitStack) -> Reward:
             stack.callback(judge.close)
             return judge
         case ModelReward():
-            raise UsageError(
-                "reward models cannot be opened yet", where=settings.path, fix="use another kind"
-            )
+            from modelwright.training.rewards.reward_model import RewardModel  # loads torch
+
+            return RewardModel(settings, folder)
         case _ if can_hang(settings):
             isolated = IsolatedReward(settings, folder)
             stack.callback(isolated.close)
