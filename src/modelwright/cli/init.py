@@ -33,8 +33,9 @@ collect:
   sources:{sources}
 
 examples:
-  # What the model learns to answer: python-docs, or .jsonl files with 'messages' or
-  # 'prompt' and 'completion'. With an empty list there is no fine-tuning.
+  # What the model learns to answer: python-docs, or .jsonl files with 'messages', 'prompt' and
+  # 'completion', or one of the other shapes (docs/examples.md). With an empty list there is no
+  # fine-tuning.
   sources:{examples}
   # Of python-docs, only the objects that the library itself uses most: few enough to learn by
   # heart in some minutes. null takes all.

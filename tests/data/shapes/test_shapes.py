@@ -70,6 +70,10 @@ def said(content: str) -> list[dict[str, str]]:
             {"chosen": f"{DIALOGUE}Yes.", "rejected": f"{DIALOGUE}No. "},
             {"prompt": [USER], "chosen": [SAID], "rejected": said("No.")},
         ),
+        (
+            {"prompt": "Hi?", "chosen": [USER, SAID], "rejected": [USER, *said("No.")]},
+            {"prompt": [USER], "chosen": [SAID], "rejected": said("No.")},
+        ),
         ({"prompt": "1+1=", "answer": "2"}, {"prompt": "1+1=", "answer": "2"}),
         (
             {"prompt": [USER], "tests": ["f(1) == 2"], "tools": json.dumps([TOOL["function"]])},
@@ -169,6 +173,11 @@ def test_calls_come_in_several_forms() -> None:
         ({"messages": [USER, SAID], "tools": [{"x": 1}]}, "tools[0].name", "is missing"),
         ({"messages": [USER, SAID], "tools": "[{"}, "tools", "not JSON"),
         ({"prompt": "a", "completion": [SAID]}, "prompt", "all texts or all messages"),
+        (
+            {"prompt": "Hm?", "chosen": [USER, SAID], "rejected": [USER, *said("No.")]},
+            "prompt",
+            "not the question before both answers",
+        ),
         ({"prompt": [USER], "completion": [USER, SAID]}, "prompt + completion[1]", "in a row"),
         ({"prompt": [USER, SAID], "completion": [SAID]}, "prompt[1]", "what is to be answered"),
         ({"prompt": "a", "completion": "b", "label": 1}, "label", "neither true nor false"),

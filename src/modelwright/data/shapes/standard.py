@@ -44,7 +44,16 @@ def labelled(row: Mapping[str, Any]) -> Row:
 
 
 def preference(row: Mapping[str, Any]) -> Row:
-    """``prompt``, ``chosen`` and ``rejected``; ``margin`` says by how much it is better."""
+    """``prompt``, ``chosen`` and ``rejected``; ``margin`` says by how much it is better.
+
+    As in UltraFeedback's data, the prompt may be the text of a question with which both messages
+    begin.
+    """
+    if isinstance(row["prompt"], str) and isinstance(row["chosen"], list):
+        read = implicit_preference(row)
+        if read["prompt"][-1]["content"].strip() != row["prompt"].strip():
+            raise BadRowError(MIXED, "prompt", "is text, and not the question before both answers")
+        return read
     prompt, chosen, rejected = _read_texts(row, "prompt", "chosen", "rejected")
     return pair(row, prompt, chosen, rejected)
 
