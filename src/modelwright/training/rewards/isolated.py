@@ -46,7 +46,7 @@ class IsolatedReward:
     def __init__(self, settings: LocalReward, folder: Path):
         self._settings = settings
         self._folder = folder.absolute()
-        self._name = settings.kind
+        self._name: str = settings.kind
         if isinstance(settings, PythonReward):
             file, function = function_file(settings, folder)
             self._name = f"{file}, function {function}"
@@ -63,6 +63,7 @@ class IsolatedReward:
         if not samples:
             return []
         if self._worker is None or not self._worker.is_usable:
+            self.close()
             self._worker = self._start()
         if isinstance(self._settings, PythonReward):
             each = most = self._settings.seconds
