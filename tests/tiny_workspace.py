@@ -18,7 +18,8 @@ from modelwright.cli.run import bring_up_to_date
 from modelwright.core.files import write_text
 from modelwright.core.progress import SilentProgress
 from modelwright.core.workspace import Workspace
-from modelwright.pipeline.recipe import load_recipe
+from modelwright.pipeline.recipe import Recipe, load_recipe
+from modelwright.pipeline.stages import stages_of
 
 # Several threads on a busy machine wait for each other; tiny models gain nothing from them.
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -43,6 +44,11 @@ SETTINGS: dict[str, Any] = {
     },
     "evaluate": {"max_text_bytes": 512, "max_questions": 2, "max_answer_tokens": 4},
 }
+
+MADE = stages_of(
+    Recipe.model_validate({"collect": {"sources": ["."]}, "examples": {"sources": ["."]}})
+)
+"""What a run of such a recipe makes."""
 
 WORDS = "a model reads text and learns to write more of it word by word until the lamp is out"
 

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tiny_workspace import SETTINGS, contents, make_workspace, write_recipe, write_sources
+from tiny_workspace import MADE, SETTINGS, contents, make_workspace, write_recipe, write_sources
 
 from modelwright.core.workspace import RECIPE, Workspace
 from modelwright.pipeline.recipe import load_recipe
-from modelwright.pipeline.stages import STAGES
 from modelwright.serving.server import listen
 
 
@@ -34,7 +33,7 @@ def test_the_recipe_that_init_would_write(command, tmp_path: Path) -> None:
 
 def test_the_plan_of_the_demo(command, tmp_path: Path) -> None:
     lines = command("demo", "new", "--dry-run").output.splitlines()
-    assert [line.split()[0] for line in lines] == [stage.name for stage in STAGES]
+    assert [line.split()[0] for line in lines] == [stage.name for stage in MADE]
 
 
 def test_a_port_in_use_is_told_before_minutes_of_work(command, tmp_path: Path) -> None:

@@ -2,12 +2,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tiny_workspace import contents, make_workspace, modelwright, write_recipe, write_sources
+from tiny_workspace import MADE, contents, make_workspace, modelwright, write_recipe, write_sources
 
 from modelwright.core.settings import parse_settings
 from modelwright.core.workspace import Workspace
 from modelwright.pipeline.recipe import load_recipe
-from modelwright.pipeline.stages import STAGES
 
 
 @pytest.fixture
@@ -21,7 +20,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(command, new: Worksp
     result = command("run", "--dry-run", cwd=new.root)
     assert (result.exit_code, result.errors) == (0, "")
     lines = [line.split(None, 2) for line in result.output.splitlines()]
-    assert [line[0] for line in lines] == [stage.name for stage in STAGES]
+    assert [line[0] for line in lines] == [stage.name for stage in MADE]
     assert {line[1] for line in lines} == {"stale"}
     assert lines[0][2] == "not made yet"
     assert lines[1][2] == "collect is made first"
@@ -53,7 +52,7 @@ def test_the_settings_in_full_are_a_recipe(command, finished: Workspace, tmp_pat
     assert command("run", "--print-config", cwd=again.root).output == result.output
 
 
-@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+@pytest.mark.parametrize("stage", MADE, ids=lambda stage: stage.name)
 def test_the_settings_of_a_stage_in_full_are_settings(command, stage) -> None:
     flags = ("--sources", "a.txt", "--sources", "python-docs") if stage.name == "collect" else ()
     result = command(stage.name, "--print-config", *flags)
@@ -73,11 +72,11 @@ def test_a_run_a_second_one_and_a_changed_setting(command, new: Workspace) -> No
     assert (new.root / "report.html").is_file()
     assert "pretrain: not made yet" in first.errors
     digests = [artifact.manifest.digest for artifact in new.artifacts()]
-    assert len(digests) == len(STAGES)
+    assert len(digests) == len(MADE)
 
     second = command("run", cwd=new.root)
     assert second.exit_code == 0
-    assert second.output.count("  fresh  up to date") == len(STAGES)
+    assert second.output.count("  fresh  up to date") == len(MADE)
     assert "nothing to do: everything is up to date" in second.output
     assert "stale" not in second.output
     assert [artifact.manifest.digest for artifact in new.artifacts()] == digests
@@ -86,9 +85,9 @@ def test_a_run_a_second_one_and_a_changed_setting(command, new: Workspace) -> No
     assert third.exit_code == 0
     assert "finetune   stale  seed: 0 → 1" in third.output
     assert "evaluate   stale  finetune is made first" in third.output
-    assert third.output.count("fresh") == len(STAGES) - 2
+    assert third.output.count("fresh") == len(MADE) - 2
     assert third.errors == ""
-    made = [artifact.manifest.stage for artifact in new.artifacts()][len(STAGES) :]
+    made = [artifact.manifest.stage for artifact in new.artifacts()][len(MADE) :]
     assert made == ["finetune", "evaluate"]
 
 
@@ -120,7 +119,7 @@ def test_without_examples_the_pretrained_model_is_the_result(command, tmp_path: 
     result = command("run", cwd=workspace.root)
     assert result.exit_code == 0, result.errors
     stages = [artifact.manifest.stage for artifact in workspace.artifacts()]
-    assert stages == [stage.name for stage in STAGES if stage.name not in ("examples", "finetune")]
+    assert stages == [stage.name for stage in MADE if stage.name not in ("examples", "finetune")]
     assert f"model:  {workspace.artifact('pretrain').path}" in result.output
     assert "held-out questions" not in result.output
 

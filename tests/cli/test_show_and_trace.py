@@ -3,10 +3,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tiny_workspace import MADE
 
 from modelwright.core.workspace import Workspace
 from modelwright.data.corpus import read_documents
-from modelwright.pipeline.stages import STAGES
 
 
 def test_an_empty_workspace(command, copied: Workspace) -> None:
@@ -32,7 +32,7 @@ def test_artifacts_and_their_lineage(command, finished: Workspace) -> None:
     assert all(" (outside the workspace)" not in line for line in lines)
 
 
-@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+@pytest.mark.parametrize("stage", MADE, ids=lambda stage: stage.name)
 def test_one_manifest(command, finished: Workspace, stage) -> None:
     result = command("show", stage.name, cwd=finished.root)
     shown = json.loads(result.output)
@@ -54,17 +54,17 @@ def test_of_a_stage_what_the_recipe_asks_for_is_shown(command, copied: Workspace
 
 def test_runs(command, finished: Workspace) -> None:
     lines = command("show", "--runs", cwd=finished.root).output.splitlines()
-    assert len(lines) == len(STAGES)
+    assert len(lines) == len(MADE)
     assert all(line.endswith(" finished") for line in lines)
-    assert [line.split()[2].partition("-")[0] for line in lines] == [stage.name for stage in STAGES]
+    assert [line.split()[2].partition("-")[0] for line in lines] == [stage.name for stage in MADE]
 
 
 def test_changed_files_are_found(command, copied: Workspace) -> None:
     clean = command("show", "--check", cwd=copied.root)
-    assert clean.output.count("files as made") == len(STAGES)
+    assert clean.output.count("files as made") == len(MADE)
     (copied.artifact("pretrain").path / "model.safetensors").write_bytes(b"other")
     changed = command("show", "--check", cwd=copied.root)
-    assert changed.output.count("files as made") == len(STAGES) - 1
+    assert changed.output.count("files as made") == len(MADE) - 1
     assert "changed since it was made: model.safetensors" in changed.output
     assert "model.safetensors" in command("show", "pretrain", "--check", cwd=copied.root).output
 

@@ -12,14 +12,13 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from tiny_workspace import ENVIRONMENT, SETTINGS, contents, modelwright, write_sources
+from tiny_workspace import ENVIRONMENT, MADE, SETTINGS, contents, modelwright, write_sources
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from modelwright.core.files import write_text
 from modelwright.core.workspace import Workspace
 from modelwright.data.corpus import read_texts
 from modelwright.models.pretrained import load_model
-from modelwright.pipeline.stages import STAGES
 from modelwright.tokens.tokenizer import Tokenizer
 
 
@@ -51,18 +50,18 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = Workspace(home / "dés Modèles")
     change(workspace, **{name: SETTINGS[name] for name in SETTINGS if name != "name"})
     printed = succeed("run", cwd=workspace.root)
-    assert stale(printed) == [stage.name for stage in STAGES]
+    assert stale(printed) == [stage.name for stage in MADE]
     assert "next:   modelwright chat, or modelwright serve" in printed
     return workspace
 
 
 def test_all_is_there_and_nothing_is_left_to_do(workspace: Workspace) -> None:
     stages = [artifact.manifest.stage for artifact in workspace.artifacts()]
-    assert stages == [stage.name for stage in STAGES]
+    assert stages == [stage.name for stage in MADE]
     report = (workspace.root / "report.html").read_text(encoding="utf-8")
     assert "dés Modèles" in report
     shown = succeed("show", "--check", cwd=workspace.root)
-    assert shown.count("files as made") == len(STAGES)
+    assert shown.count("files as made") == len(MADE)
     traced = succeed("trace", "finetune", cwd=workspace.root)
     assert "files:text: " in traced
     document = succeed("trace", "second.md", cwd=workspace.root)
@@ -170,7 +169,7 @@ def test_every_stage_by_hand_and_the_model_in_transformers(tmp_path: Path) -> No
             *small,
         ),
     ]
-    assert [stage for stage, *_ in way] == [stage.name for stage in STAGES]
+    assert [stage for stage, *_ in way] == [stage.name for stage in MADE]
     for stage, *flags in way:
         plan = succeed(stage, *flags, "--out", stage, "--dry-run", cwd=tmp_path)
         assert plan == f"{stage}: not made yet\n"

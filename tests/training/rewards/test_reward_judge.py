@@ -135,7 +135,7 @@ def test_what_is_no_score_is_an_error_of_its_sample(server, opened, said, proble
     (error,) = opened()([SAMPLE])
     assert isinstance(error, RewardError)
     assert problem in error.what
-    assert f"{server.url}, sample 1 of 1: prompt 'What is {{x}}?'" in str(error.where)
+    assert f"{server.url}, prompt 'What is {{x}}?'" in str(error.where)
 
 
 @pytest.mark.parametrize(

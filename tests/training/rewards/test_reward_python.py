@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -9,6 +11,7 @@ import pytest
 
 from modelwright.core.errors import InputError
 from modelwright.training.rewards.isolated import IsolatedReward
+from modelwright.training.rewards.regex import regex
 from modelwright.training.rewards.reward import RewardError, Sample
 from modelwright.training.rewards.settings import (
     ExactMatchReward,
@@ -17,10 +20,12 @@ from modelwright.training.rewards.settings import (
 )
 
 SAMPLES = [Sample(f"question {n}", f"answer {n}", {"id": n, "answer": str(n)}) for n in range(3)]
+SLEEP = ["sleep", "86399"]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="the system has no timers")
 
 FUNCTIONS = '''
 import os
+import subprocess
 import sys
 import time
 
@@ -59,6 +64,11 @@ def judge(sample):
     return 1.0
 
 
+def several(samples):
+    """Saves starting a process for each of those that follow."""
+    return globals()[samples[0].row["do"]](samples)
+
+
 def raises_at_once(samples):
     raise ValueError
 
@@ -70,6 +80,11 @@ def leaves(samples):
 def ends(samples):
     print("the last words", flush=True)
     os._exit(7)
+
+
+def hangs_with_another(samples):
+    subprocess.Popen(["sleep", "86399"])
+    time.sleep(60)
 
 
 def sleeps(samples):
@@ -122,11 +137,24 @@ def more_bad_values(samples):
 '''
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "mine.py").write_text(FUNCTIONS, encoding="utf-8")
-    (tmp_path / "neighbour.py").write_text("ONE = 1", encoding="utf-8")
-    return tmp_path
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("functions")
+    (found / "mine.py").write_text(FUNCTIONS, encoding="utf-8")
+    (found / "neighbour.py").write_text("ONE = 1", encoding="utf-8")
+    return found
+
+
+@pytest.fixture(scope="module")
+def several(folder: Path) -> Iterator[IsolatedReward]:
+    """One process for the functions that do not end it: the samples' rows say which."""
+    reward = IsolatedReward(PythonReward(function="mine.py:several"), folder)
+    yield reward
+    reward.close()
+
+
+def doing(name: str) -> list[Sample]:
+    return [replace(sample, row={**sample.row, "do": name}) for sample in SAMPLES]
 
 
 @pytest.fixture
@@ -159,16 +187,18 @@ def test_values_come_back_and_what_is_printed_does_not_matter(opened):
 
 
 def test_the_process_is_kept_and_ended(opened):
+    others = set(workers())
     reward = opened("calls")
-    assert len(workers()) == 1
+    (worker,) = set(workers()) - others
     assert [reward(SAMPLES), reward(SAMPLES[:1])] == [[3.0] * 3, [4.0]]
     assert reward([]) == []
+    assert worker in workers()
     reward.close()
-    assert workers() == []
+    assert set(workers()) == others
 
 
-def test_numbers_of_other_libraries_are_numbers(opened):
-    assert opened("numpy_values")(SAMPLES) == [0.0, 1.0, 2.0]
+def test_numbers_of_other_libraries_are_numbers(several):
+    assert several(doing("numpy_values")) == [0.0, 1.0, 2.0]
 
 
 def error_of(reward, samples=SAMPLES) -> RewardError:
@@ -185,24 +215,26 @@ def test_a_function_that_raises_is_named_with_its_line_and_sample(opened, folder
     line = FUNCTIONS.split("\n").index('        raise KeyError("a key")') + 1
     assert error.where == (
         f"{folder / 'mine.py'}, line {line}, in judge; "
-        "sample 2 of 3 (id 1): prompt 'question 1', answer 'answer 1'"
+        "sample 2 of 3: id 1, prompt 'question 1', answer 'answer 1'"
     )
     assert reward(SAMPLES[:1]) == [1.0]  # in the same process
 
 
-def test_where_the_sample_is_not_known_their_number_is_said(opened):
-    assert str(error_of(opened("raises_at_once")).where).endswith("one of 3 samples")
-    assert "SystemExit: enough" in error_of(opened("leaves")).what
+def test_where_the_sample_is_not_known_their_number_is_said(several):
+    where = str(error_of(several, doing("raises_at_once")).where)
+    assert where.endswith("in raises_at_once; one of 3 samples")
+    assert "SystemExit: enough" in error_of(several, doing("leaves")).what
 
 
 @posix
 @pytest.mark.parametrize(
     ("name", "place"),
-    [("sleeps", "in sleeps; sample 3 of 3 (id 2)"), ("spins", "in spins; one of 3 samples")],
+    [("sleeps", "in sleeps; sample 3 of 3: id 2"), ("spins", "in spins; one of 3 samples")],
 )
 def test_a_function_that_hangs_is_stopped_and_its_process_ended(opened, name, place):
+    others = set(workers())
     reward = opened(name, seconds=0.3)
-    (before,) = workers()
+    (before,) = set(workers()) - others
     error = error_of(reward)
     assert error.what == "the reward took longer than 0.3 seconds and was stopped"
     assert place in str(error.where)
@@ -211,12 +243,24 @@ def test_a_function_that_hangs_is_stopped_and_its_process_ended(opened, name, pl
 
 
 def test_a_function_that_cannot_be_stopped_is_ended_with_its_process(opened):
+    others = workers()
     started = time.monotonic()
     error = error_of(opened("hangs", seconds=0.2))
     assert "longer than 0.2 seconds, and its process was ended" in error.what
-    assert "function hangs; 3 samples, sample 1 of 3 (id 0)" in str(error.where)
+    assert "function hangs; 3 samples, sample 1 of 3: id 0" in str(error.where)
     assert time.monotonic() - started < 20
-    assert workers() == []
+    assert workers() == others
+
+
+@posix
+def test_what_a_function_has_started_is_ended_with_it(opened):
+    def sleepers() -> list[psutil.Process]:
+        return [one for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == SLEEP]
+
+    assert sleepers() == []
+    error_of(opened("hangs_with_another", seconds=0.3))
+    _, alive = psutil.wait_procs(sleepers(), timeout=10)
+    assert alive == []
 
 
 def test_a_function_that_ends_its_process(opened):
@@ -235,10 +279,10 @@ def test_a_function_that_ends_its_process(opened):
         ("mapping", "instead of 3 values"),
     ],
 )
-def test_a_wrong_number_of_values(opened, folder, name, given):
-    error = error_of(opened(name))
+def test_a_wrong_number_of_values(several, folder, name, given):
+    error = error_of(several, doing(name))
     assert given in error.what
-    assert f"{folder / 'mine.py'}, function {name}" in str(error.where)
+    assert f"{folder / 'mine.py'}, function several" in str(error.where)
 
 
 @pytest.mark.parametrize(
@@ -248,12 +292,12 @@ def test_a_wrong_number_of_values(opened, folder, name, given):
         ("more_bad_values", ["[1.0]", "1000", "object"]),
     ],
 )
-def test_values_that_are_no_finite_numbers_are_errors_of_their_samples(opened, folder, name, shown):
-    values = opened(name)(SAMPLES)
+def test_values_that_are_no_finite_numbers_are_errors_of_their_samples(several, name, shown):
+    values = several(doing(name))
     assert all(isinstance(value, RewardError) for value in values)
     for number, value in enumerate(values):
         assert shown[number] in value.what
-        assert f"function {name}, sample {number + 1} of 3 (id {number})" in value.where
+        assert f"function several, sample {number + 1} of 3: id {number}, prompt" in value.where
 
 
 @pytest.mark.parametrize(
@@ -270,13 +314,14 @@ def test_values_that_are_no_finite_numbers_are_errors_of_their_samples(opened, f
 def test_a_file_that_cannot_be_loaded_is_an_error_when_it_is_opened(
     tmp_path, content, function, problem, where
 ):
+    others = workers()
     if content is not None:
         (tmp_path / "user.py").write_text(content, encoding="utf-8")
     with pytest.raises((InputError, RewardError)) as caught:
         IsolatedReward(PythonReward(function=f"user.py:{function}"), tmp_path)
     assert problem in caught.value.what
     assert where in str(caught.value.where)
-    assert workers() == []
+    assert workers() == others
 
 
 @posix
@@ -293,11 +338,10 @@ def test_a_regular_expression_that_hangs_costs_the_sample_it_hangs_at(tmp_path, 
 
 
 @pytest.mark.parametrize(("whole", "expected"), [(False, [1.0, 1.0, 0.0]), (True, [1.0, 0.0, 0.0])])
-def test_regex(tmp_path, whole, expected):
-    reward = IsolatedReward(RegexReward(pattern="(?i)yes", whole=whole), tmp_path)
+def test_regex(whole, expected):
+    reward = regex(RegexReward(pattern="(?i)yes", whole=whole))
     samples = [Sample("", text) for text in ("YES", "yes!", "")]
     assert reward(samples) == expected
-    reward.close()
 
 
 def test_errors_of_rows_pass_through(tmp_path):

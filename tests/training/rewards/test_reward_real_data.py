@@ -123,12 +123,12 @@ def check_solutions(
 
 @confinable
 def test_solutions_of_humaneval_pass_and_changed_ones_fail(shared_data):
-    assert check_solutions(HUMANEVAL, humaneval(shared_data, 40), "canonical_solution") == []
+    assert check_solutions(HUMANEVAL, humaneval(shared_data, 25), "canonical_solution") == []
 
 
 @confinable
 def test_solutions_of_mbpp_pass_and_changed_ones_fail(shared_data):
-    tasks = rows(shared_data / "code_tasks" / "mbpp.jsonl.gz", 60)
+    tasks = rows(shared_data / "code_tasks" / "mbpp.jsonl.gz", 30)
     assert check_solutions(MBPP, tasks, "code") == []
 
 

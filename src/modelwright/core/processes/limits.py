@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from pathlib import Path
 
@@ -51,3 +52,14 @@ def set_limit(name: str, value: int, *, for_good: bool = False) -> None:
         resource.setrlimit(kind, (value, value if for_good else hard))
     except (ValueError, OSError):  # macOS refuses RLIMIT_AS
         return
+
+
+def address_space() -> int:
+    """Bytes that count against RLIMIT_AS; 0 where it is not known, which is where none is enforced.
+
+    Not the peak that getrusage knows: on Linux that begins with the parent's.
+    """
+    if sys.platform != "linux":
+        return 0
+    pages = Path("/proc/self/statm").read_bytes().split()[0]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -102,11 +102,12 @@ class WorkerProcess:
         self._overdue = False
         self._printed = b""
         self.is_usable = True
+        self._reading: threading.Thread | None = None
         if self._process.stderr is not None:
-            reading = threading.Thread(
+            self._reading = threading.Thread(
                 target=self._keep_output, args=(self._process.stderr,), daemon=True
             )
-            reading.start()
+            self._reading.start()
 
     @property
     def printed(self) -> str:
@@ -162,9 +163,11 @@ class WorkerProcess:
         return result
 
     def kill(self) -> None:
-        """End the process, whatever it does, and take its exit code."""
-        self._process.kill()
+        """End the process and those it started, whatever they do, and take its exit code."""
+        self._end()
         self._process.wait()
+        if self._reading is not None:
+            self._reading.join(timeout=1)
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with suppress(OSError):  # what it did not read cannot be flushed
@@ -178,7 +181,16 @@ class WorkerProcess:
             if not self._is_at_work():
                 break
         self._overdue = True
-        self._process.kill()
+        self._end()
+
+    def _end(self) -> None:
+        if self._process.returncode is not None:  # its number may be another's by now
+            return
+        if hasattr(os, "killpg"):
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        else:
+            self._process.kill()
 
     def _is_at_work(self) -> bool:
         try:

@@ -14,11 +14,10 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from modelwright.core.processes.frames import OUT_OF_MEMORY, read_frame, write_frame
-from modelwright.core.processes.limits import confine, set_limit
+from modelwright.core.processes.limits import address_space, confine, set_limit
 from modelwright.core.processes.streams import take_streams
 from modelwright.data.decoding import replace_surrogates
 from modelwright.data.extract.extracted import Extracted, ExtractionError
@@ -43,7 +42,7 @@ def main() -> None:
             os._exit(OUT_OF_MEMORY)  # no tidying up, which may need memory
         _stop_clock()
         # A heap in pieces must not decide what the next document gets.
-        last = _address_space() > memory_bytes / 2
+        last = address_space() > memory_bytes / 2
         write_frame(answers, {**answer, "last": last}, text)
         if last:
             return
@@ -85,17 +84,6 @@ def _limit_time(cpu_seconds: float, alarm_seconds: float) -> None:
 def _stop_clock() -> None:
     if hasattr(signal, "alarm"):
         signal.alarm(0)
-
-
-def _address_space() -> int:
-    """Bytes that count against RLIMIT_AS; 0 where it is not known, which is where none is enforced.
-
-    Not the peak that getrusage knows: on Linux that begins with the parent's.
-    """
-    if sys.platform != "linux":
-        return 0
-    pages = Path("/proc/self/statm").read_bytes().split()[0]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 if __name__ == "__main__":

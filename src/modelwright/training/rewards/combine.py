@@ -51,12 +51,12 @@ class Failures:
     ----------
     count : int
         How many.
-    first : ModelwrightError or None
+    first : RewardError or None
         What the first of them said.
     """
 
     count: int = 0
-    first: ModelwrightError | None = None
+    first: RewardError | None = None
 
 
 class Rewards:
@@ -96,7 +96,7 @@ class Rewards:
 
         Raises
         ------
-        ModelwrightError
+        RewardError
             If a reward cannot be worked out whose ``on_error`` is ``stop``.
         """
         if not samples:
@@ -109,21 +109,20 @@ class Rewards:
         reward = self._rewards[name]
         values: list[Value]
         try:
-            values = checked(reward(samples), samples, f"the reward '{name}'")
+            values = checked(reward(samples), samples, "its values")
         except ModelwrightError as error:
-            if self._settings[name].on_error == "stop":
-                raise
             values = [error] * len(samples)
         return [self._value(name, value) for value in values]
 
     def _value(self, name: str, value: Value) -> float | None:
         if not isinstance(value, ModelwrightError):
             return value
+        error = RewardError(value.what, where=f"reward '{name}', {value.where}", fix=value.fix)
         if self._settings[name].on_error == "stop":
-            raise value
+            raise error from value
         failures = self.failures[name]
         failures.count += 1
-        failures.first = failures.first or value
+        failures.first = failures.first or error
         return None
 
     def _total(self, parts: dict[str, float | None]) -> float | None:

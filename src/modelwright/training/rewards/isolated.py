@@ -18,7 +18,9 @@ from modelwright.training.rewards.settings import PythonReward
 OPEN_SECONDS = 120.0
 """How long the user's file may take to load."""
 PATTERN_SECONDS = 2.0
-"""How long a regular expression may take with one answer."""
+"""Processor time that a regular expression may take with one answer."""
+BUSY_PATIENCE = 10
+"""How many times as long it may take by the clock while its process is at work."""
 GRACE_SECONDS = 2.0
 """How much longer a process is left that should have stopped by itself."""
 MAX_ANSWER_BYTES = 1 << 20
@@ -46,7 +48,7 @@ class IsolatedReward:
     def __init__(self, settings: LocalReward, folder: Path):
         self._settings = settings
         self._folder = folder.absolute()
-        self._name = settings.kind
+        self._name: str = settings.kind
         if isinstance(settings, PythonReward):
             file, function = function_file(settings, folder)
             self._name = f"{file}, function {function}"
@@ -63,13 +65,16 @@ class IsolatedReward:
         if not samples:
             return []
         if self._worker is None or not self._worker.is_usable:
+            self.close()
             self._worker = self._start()
         if isinstance(self._settings, PythonReward):
             each = most = self._settings.seconds
+            patience = 1
         else:
             each, most = PATTERN_SECONDS, PATTERN_SECONDS * len(samples)
+            patience = BUSY_PATIENCE
         body = pickle.dumps(list(samples))
-        answer = self._ask(self._worker, {"seconds": each}, body, most, samples)
+        answer = self._ask(self._worker, {"seconds": each}, body, most, samples, patience)
         if len(answer) != len(samples):
             raise RewardError("the process of the reward answered nonsense", where=self._name)
         return answer
@@ -102,9 +107,11 @@ class IsolatedReward:
         body: bytes,
         seconds: float,
         samples: Sequence[Sample],
+        patience: int = 1,
     ) -> list[Value]:
+        wall_seconds = seconds + GRACE_SECONDS
         try:
-            answer = worker.ask(header, body, seconds + GRACE_SECONDS, _read)
+            answer = worker.ask(header, body, wall_seconds, _read, patience=patience)
         except LostError as lost:
             raise self._lost(lost, worker, seconds, samples) from None
         if isinstance(answer, RewardError):

@@ -17,7 +17,7 @@ from functools import partial
 import httpcore2
 
 from modelwright.core.errors import UsageError
-from modelwright.training.rewards.reward import RewardError, Sample, Value, attempt, named
+from modelwright.training.rewards.reward import RewardError, Sample, Value, attempt, described
 from modelwright.training.rewards.settings import JudgeReward
 from modelwright.training.rewards.template import fill
 
@@ -26,6 +26,8 @@ LONGEST_WAIT_SECONDS = 60.0
 """Between two tries of a request; the wait doubles from the first to this."""
 MAX_BODY_BYTES = 1 << 20
 SHOWN_CHARACTERS = 200
+
+Header = tuple[bytes | str, bytes | str]
 
 _TRY_AGAIN = (408, 409, 425, 429, 500, 502, 503, 504, 529)
 
@@ -61,7 +63,7 @@ class Judge:
 
     def __init__(self, settings: JudgeReward):
         self._settings = settings
-        self._headers = {"Content-Type": "application/json", **_authorization(settings)}
+        self._headers = [("Content-Type", "application/json"), *_authorization(settings)]
         self._pattern = re.compile(settings.pattern)
         self._connections = httpcore2.ConnectionPool(max_connections=settings.concurrency)
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="judge")
@@ -78,7 +80,7 @@ class Judge:
         self._connections.close()
 
     def _judge(self, sample: Sample) -> float:
-        where = f"{self._settings.url}, {named([sample], 0)}"
+        where = f"{self._settings.url}, {described(sample)}"
         question = {
             "model": self._settings.model,
             "messages": [{"role": "user", "content": fill(self._settings.template, sample)}],
@@ -106,13 +108,14 @@ class Judge:
 
     def _ask(self, body: bytes, where: str) -> bytes:
         """Send a request until it is answered."""
-        tries = self._settings.retries + 1
-        for number in range(tries):
+        tries = 0
+        while True:
             answer = self._try(body, where)
+            tries += 1
             if isinstance(answer, bytes):
                 return answer
-            pause = _pause(number) if answer.wait is None else answer.wait
-            if number + 1 < tries and self._closing.wait(pause):
+            pause = _pause(tries) if answer.wait is None else answer.wait
+            if tries > self._settings.retries or self._closing.wait(pause):
                 break
         raise RewardError(
             f"the judge did not answer after {tries} tries: {answer.problem}",
@@ -159,9 +162,9 @@ class Judge:
             return _Response(response.status, received, _retry_after(response.headers))
 
 
-def _authorization(settings: JudgeReward) -> dict[str, str]:
+def _authorization(settings: JudgeReward) -> list[Header]:
     if settings.key_variable is None:
-        return {}
+        return []
     key = os.environ.get(settings.key_variable, "").strip()
     if not key:
         raise UsageError(
@@ -169,7 +172,7 @@ def _authorization(settings: JudgeReward) -> dict[str, str]:
             where="the reward 'judge', key_variable",
             fix="set it to the key of the API, or leave out 'key_variable'",
         )
-    return {"Authorization": f"Bearer {key}"}
+    return [("Authorization", f"Bearer {key}")]
 
 
 def _content(body: bytes, where: str) -> str:
@@ -187,9 +190,9 @@ def _content(body: bytes, where: str) -> str:
     return said
 
 
-def _pause(number: int) -> float:
+def _pause(tries: int) -> float:
     """Seconds before the next try, twice as long each time, and not the same for all requests."""
-    longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2**number)
+    longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** (tries - 1))
     return longest * random.uniform(0.5, 1.0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from modelwright.core.errors import InputError
-from modelwright.training.rewards.reward import Reward, Sample, each, named
+from modelwright.training.rewards.reward import Reward, Sample, described, each
 from modelwright.training.rewards.settings import LengthReward, OverlongReward
 
 
@@ -39,7 +39,7 @@ def _length(sample: Sample, unit: Literal["tokens", "characters"]) -> int:
     if sample.tokens is None:
         raise InputError(
             "how many tokens the answer has is not known",
-            where=named([sample], 0),
+            where=described(sample),
             fix="set the reward's 'unit' to characters",
         )
     return sample.tokens

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from modelwright.core.errors import InputError
-from modelwright.training.rewards.reward import Reward, Sample, named
+from modelwright.training.rewards.reward import Reward, Sample, described, named
 from modelwright.training.rewards.settings import PythonReward
 
 MODULE = "modelwright_user_reward"
@@ -71,7 +71,10 @@ def place(traceback: TracebackType | None, file: Path | None, samples: Sequence[
         found = [n for n, one in enumerate(samples) if any(one is value for value in values)]
         held = found[0] if len(found) == 1 else held
         traceback = traceback.tb_next
-    if held is None and len(samples) == 1:
-        held = 0
-    sample = f"one of {len(samples)} samples" if held is None else named(samples, held)
+    if len(samples) == 1:
+        sample = described(samples[0])
+    elif held is None:
+        sample = f"one of {len(samples)} samples"
+    else:
+        sample = named(samples, held)
     return f"{line}; {sample}" if line else sample

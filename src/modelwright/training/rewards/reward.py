@@ -12,7 +12,7 @@ from modelwright.core.errors import InputError, ModelwrightError
 EXCERPT = 60
 """Most characters of a text that a message shows."""
 
-Prompt = str | Sequence[Mapping[str, str]]
+Prompt = str | Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -111,20 +111,28 @@ def checked(values: object, samples: Sequence[Sample], where: str) -> list[Value
 
 
 def named(samples: Sequence[Sample], number: int) -> str:
-    """Name a sample in a message: its number from 1, its row's id, and how it begins."""
-    sample = samples[number]
-    identity = f" (id {sample.row['id']!r})" if "id" in sample.row else ""
-    return (
-        f"sample {number + 1} of {len(samples)}{identity}: "
-        f"prompt {_shown(last_message(sample.prompt))}, answer {_shown(sample.completion)}"
-    )
+    """Name one of several samples in a message, with its number from 1."""
+    return f"sample {number + 1} of {len(samples)}: {described(samples[number])}"
+
+
+def described(sample: Sample) -> str:
+    """Name a sample in a message: its row's id, and how prompt and answer begin."""
+    identity = f"id {_shown(sample.row['id'])}, " if "id" in sample.row else ""
+    prompt, answer = _shown(last_message(sample.prompt)), _shown(sample.completion)
+    return f"{identity}prompt {prompt}, answer {answer}"
 
 
 def last_message(prompt: Prompt) -> str:
     """The text of a prompt, or of its last message."""
     if isinstance(prompt, str):
         return prompt
-    return prompt[-1]["content"] if prompt else ""
+    return content_of(prompt[-1]) if prompt else ""
+
+
+def content_of(message: Mapping[str, Any]) -> str:
+    """The text of a message; a call of a tool has none."""
+    content = message.get("content")
+    return content if isinstance(content, str) else ""
 
 
 def text_field(sample: Sample, name: str) -> str:
@@ -147,7 +155,7 @@ def field_error(sample: Sample, name: str, problem: str) -> InputError:
     """What is wrong with a field of the sample's row."""
     return InputError(
         f"the row's field '{name}' {problem}",
-        where=named([sample], 0),
+        where=described(sample),
         fix=f"give every row a text '{name}', or name another field in the reward's settings",
     )
 

@@ -33,6 +33,7 @@ def _check_function(function: str) -> str:
     return function
 
 
+Difference = Literal["case", "space", "commas"]
 Pattern = Annotated[str, AfterValidator(_check_pattern)]
 """A regular expression as Python's ``re`` has it."""
 
@@ -69,8 +70,8 @@ class ExactMatchReward(RewardBase):
         "first group, if it has one)",
     )
     number: bool = Field(False, description="compare the last number, by value: 1,234 is 1234.0")
-    ignore: list[Literal["case", "space", "commas"]] = Field(
-        default_factory=lambda: ["space"],
+    ignore: list[Difference] = Field(
+        default_factory=lambda: list[Difference](["space"]),
         description="differences that do not count: upper and lower case; white space at the ends "
         "and its kind and length elsewhere; commas between the digits of a number",
     )
@@ -157,7 +158,9 @@ class UnitTestsReward(RewardBase):
     )
     partial: bool = Field(False, description="give the share of the tests that pass")
     seconds: int = Field(5, ge=1, description="processor time for an answer and its tests")
-    memory_mb: int = Field(512, ge=64, description="memory for an answer and its tests, in MB")
+    memory_mb: int = Field(
+        512, ge=16, description="memory for an answer and its tests, in MB, besides Python itself"
+    )
     unconfined: bool = Field(
         False,
         description="run the code even on a system where it cannot be kept from files, network and "

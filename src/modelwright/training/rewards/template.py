@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from modelwright.training.rewards.reward import Prompt, Sample, text_field
+from modelwright.training.rewards.reward import Prompt, Sample, content_of, text_field
 
 _PLACE = re.compile(r"\{(\w+)\}")
 
@@ -37,5 +37,5 @@ def as_text(prompt: Prompt) -> str:
     if isinstance(prompt, str):
         return prompt
     if len(prompt) == 1:
-        return prompt[0]["content"]
-    return "\n\n".join(f"{message['role']}: {message['content']}" for message in prompt)
+        return content_of(prompt[0])
+    return "\n\n".join(f"{message['role']}: {content_of(message)}" for message in prompt)

@@ -20,8 +20,8 @@ from modelwright.training.rewards.reward import (
     Sample,
     Value,
     attempt,
+    described,
     field_error,
-    named,
     text_field,
 )
 from modelwright.training.rewards.settings import UnitTestsReward
@@ -60,7 +60,7 @@ class UnitTests:
             raise _not_confined("it can be done on Linux, on x86-64 or 64-bit ARM")
         self._pool = WorkerPool(available_cores(), self._start, "unit-tests")
         try:
-            self._run({"code": "", "tests": []}, "when it was started")
+            self._run({"code": "", "tests": []}, "the reward 'unit_tests'")
         except BaseException:
             self.close()
             raise
@@ -75,7 +75,7 @@ class UnitTests:
 
     def _judge(self, sample: Sample) -> float:
         program = program_of(self._settings, sample)
-        passed = self._run(program, named([sample], 0))
+        passed = self._run(program, described(sample))
         if self._settings.partial:
             return sum(passed) / len(program["tests"])
         return float(len(passed) == len(program["tests"]) and all(passed))

@@ -27,7 +27,7 @@ from types import ModuleType
 from typing import Any
 
 from modelwright.core.processes.frames import read_frame, write_frame
-from modelwright.core.processes.limits import confine, set_limit
+from modelwright.core.processes.limits import address_space, confine, set_limit
 from modelwright.core.processes.streams import take_streams
 from modelwright.core.processes.system_calls import only_compute
 
@@ -65,7 +65,7 @@ _write = os.write  # taken before the code that runs here can put something else
 
 @dataclass(frozen=True)
 class Allowance:
-    """What the code and its tests may take, and whether it may only compute."""
+    """What the code and its tests may take besides Python, and whether it may only compute."""
 
     cpu_seconds: float
     wall_seconds: float
@@ -120,7 +120,7 @@ def _be_fork(program: dict[str, Any], allowance: Allowance, verdicts: int, word:
     os.closerange(VERDICTS + 1, OPEN_FILES)  # the worker itself has a handful open
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    confine(allowance.memory_bytes, OPEN_FILES, for_good=True)
+    confine(address_space() + allowance.memory_bytes, OPEN_FILES, for_good=True)
     set_limit("RLIMIT_CPU", math.ceil(allowance.cpu_seconds), for_good=True)
     try:
         if allowance.confined:

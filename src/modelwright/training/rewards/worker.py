@@ -80,7 +80,7 @@ def _called(
 ) -> list[Value]:
     name = getattr(reward, "__name__", "the reward")
     try:
-        with _alarm(seconds):
+        with _alarm(seconds, by_clock=file is not None):
             return checked(reward(samples), samples, f"{file}, function {name}")
     except RewardError:
         raise
@@ -112,17 +112,22 @@ def _guarded_load(settings: LocalReward, folder: Path, file: Path | None) -> Rew
 
 
 @contextmanager
-def _alarm(seconds: float) -> Iterator[None]:
-    """Interrupt what takes longer, also Python's regular expressions; not on Windows."""
+def _alarm(seconds: float, *, by_clock: bool) -> Iterator[None]:
+    """Interrupt what takes longer, also Python's regular expressions; not on Windows.
+
+    A function of the user's may wait for something and is timed by the clock. What only computes
+    is timed by the processor, so that a busy machine does not change its values.
+    """
     if not hasattr(signal, "setitimer"):
         yield
         return
-    signal.signal(signal.SIGALRM, _interrupt)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    timer = signal.ITIMER_REAL if by_clock else signal.ITIMER_PROF
+    signal.signal(signal.SIGALRM if by_clock else signal.SIGPROF, _interrupt)
+    signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(timer, 0)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
