@@ -69,7 +69,8 @@ def differences(case: Any) -> dict[str, float]:
     recorded["policy_losses"] = recorded["policy_losses"] * mask
     recorded["value_losses"] = recorded["value_losses"] * value_mask
     return {
-        name: float((ours[name] - recorded[name]).norm() / recorded[name].norm()) for name in ours
+        name: float((ours[name].detach() - recorded[name]).norm() / recorded[name].norm())
+        for name in ours
     }
 
 
