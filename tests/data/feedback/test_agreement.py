@@ -5,7 +5,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelwright.data.feedback.agreement import cohen_kappa, fleiss_kappa, share
@@ -20,6 +20,7 @@ EXAMPLE = (
 CATEGORIES = st.sampled_from(["first", "second", "tie"])
 
 
+@settings(max_examples=40)
 @given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_the_interval_of_a_share_is_scipy_s(counts: tuple[int, int]) -> None:
     stats = pytest.importorskip("scipy.stats")
@@ -37,6 +38,7 @@ def test_nothing_has_no_share() -> None:
     assert share(0, 0) is None
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(CATEGORIES, CATEGORIES), min_size=1, max_size=40))
 def test_cohen_s_kappa_is_scikit_learn_s(judged: list[tuple[str, str]]) -> None:
     metrics = pytest.importorskip("sklearn.metrics")

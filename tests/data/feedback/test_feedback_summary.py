@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_feedback import CHOICES, FEEDBACK, all_kinds, choice, swapped
 
@@ -81,6 +81,7 @@ def test_people_who_never_judged_the_same() -> None:
     assert agreements([choice(0, person="ana"), choice(0, person="bo", prompt="x")]) == []
 
 
+@settings(max_examples=40)
 @given(st.lists(FEEDBACK, max_size=5))
 def test_everything_is_counted_once(feedback: list) -> None:
     summary = summarise(feedback)
@@ -93,6 +94,7 @@ def test_everything_is_counted_once(feedback: list) -> None:
     )
 
 
+@settings(max_examples=40)
 @given(st.lists(CHOICES, max_size=4))
 def test_the_order_of_two_answers_changes_nothing(choices: list) -> None:
     assert summarise([swapped(one) for one in choices]) == summarise(choices)

@@ -76,6 +76,7 @@ def test_corrections_are_conversations() -> None:
     assert sum(made.left_out.values()) == 3
 
 
+@settings(max_examples=40)
 @given(st.lists(FEEDBACK, max_size=6), st.floats(0, 1))
 def test_everything_becomes_a_row_or_is_counted(feedback: list, threshold: float) -> None:
     for made in (
@@ -88,6 +89,7 @@ def test_everything_becomes_a_row_or_is_counted(feedback: list, threshold: float
         assert all(message["content"].strip() for text in texts for message in text)
 
 
+@settings(max_examples=40)
 @given(st.lists(FEEDBACK, max_size=6))
 def test_the_order_of_two_answers_changes_no_pair(feedback: list) -> None:
     turned = [swapped(one) if isinstance(one, Choice) else one for one in feedback]
