@@ -277,7 +277,7 @@ def sft(folders: Folders) -> Method:
         for row, (prompt, answer) in enumerate(batch):
             weights[row, len(prompt) : len(prompt) + len(answer)] = 1.0
         inputs = Batch(tokens[:, :-1], tokens[:, 1:], weights[:, 1:])
-        return next_token(policy, inputs).total / inputs.weights.sum()
+        return next_token(policy, inputs, {"tokens": float(inputs.weights.sum())}).total
 
     return Method(texts, theirs, ours, trainer.model, parameters(policy))
 
