@@ -4,6 +4,7 @@ python benchmarks/alignment/quantization.py [WIDTH LAYERS]
 
 Prints medians of interleaved runs: dequantizing a million weights, and a training step (forward,
 backward, AdamW) of the same Llama with LoRA on float32 and on NF4 with double quantization.
+Needs the packages bitsandbytes, peft and transformers.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def main() -> None:
     report("dequantize 1,048,576 weights, to float32", dequantizers(torch.float32))
     report("dequantize 1,048,576 weights, to bfloat16", dequantizers(torch.bfloat16))
     width, layers = map(int, sys.argv[1:3]) if len(sys.argv) > 2 else (512, 6)
-    report(f"training step, {width} wide, {layers} layers, {ROWS} × {LENGTH}", steps(width, layers))
+    for name in ("LoRA", "QLoRA"):
+        what = f"a step of {name}, {width} wide, {layers} layers, {ROWS} × {LENGTH}"
+        report(what, steps(width, layers, is_quantized=name == "QLoRA"))
 
 
 def report(what: str, runs: dict[str, Callable[[], object]]) -> None:
@@ -65,7 +68,7 @@ def report(what: str, runs: dict[str, Callable[[], object]]) -> None:
     reference = list(medians.values())[-1]
     print(f"{what}:")
     for name, seconds in medians.items():
-        print(f"  {name:<32} {seconds * 1000:9.2f} ms   {reference / seconds:5.2f}×")
+        print(f"  {name:<16} {seconds * 1000:9.2f} ms   {reference / seconds:5.2f}×")
 
 
 def dequantizers(dtype: torch.dtype) -> dict[str, Callable[[], object]]:
@@ -84,22 +87,16 @@ def dequantizers(dtype: torch.dtype) -> dict[str, Callable[[], object]]:
     }
 
 
-def steps(width: int, layers: int) -> dict[str, Callable[[], object]]:
-    """Of the same model in four makes."""
+def steps(width: int, layers: int, is_quantized: bool) -> dict[str, Callable[[], object]]:
+    """Of the same model, ours and PEFT's."""
     heads = width // 64
     sizes = TransformerConfig(4096, width, 3 * width, layers, heads, heads)
     model = CausalLM(in_family("llama", sizes))
     initialise(model, 0)
     tokens = torch.randint(0, 4096, (ROWS, LENGTH), generator=torch.Generator().manual_seed(0))
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        save_model(model, folder)
-        makes = {
-            "ours, LoRA": ours(folder, is_quantized=False),
-            "PEFT, LoRA": theirs(folder, is_quantized=False),
-            "ours, QLoRA": ours(folder, is_quantized=True),
-            "PEFT + bitsandbytes, QLoRA": theirs(folder, is_quantized=True),
-        }
+        save_model(model, Path(name))
+        makes = {"ours": ours(Path(name), is_quantized), "PEFT": theirs(Path(name), is_quantized)}
     return {name: stepper(make, tokens) for name, make in makes.items()}
 
 

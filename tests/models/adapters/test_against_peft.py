@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ import pytest
 import torch
 from adapted_models import KINDS, TOKENS, add_noise, distance, loss_of, make_model, train
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from modelwright.models.adapters.attach import adapter_configs, adapter_parameters, add_adapter
 from modelwright.models.adapters.config import AdapterConfig
 from modelwright.models.adapters.lora_plus import learns_faster
 from modelwright.models.adapters.peft_folder import load_adapter, save_adapter
+from modelwright.models.config import TransformerConfig
 from modelwright.models.pretrained import save_model
 from modelwright.models.quantization.base import quantize_base
 from modelwright.models.transformer import CausalLM
@@ -24,11 +26,15 @@ peft = pytest.importorskip("peft")
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
-def their_base(model: CausalLM, folder: Path, **options: Any) -> Any:
+def their_base(
+    model: CausalLM, folder: Path, auto_class: Any = AutoModelForCausalLM, **options: Any
+) -> Any:
     folder.mkdir(exist_ok=True)
     save_model(model, folder)
     options.setdefault("dtype", torch.float32)
-    return AutoModelForCausalLM.from_pretrained(folder, **options).eval()
+    if auto_class is not AutoModelForCausalLM:
+        options["num_labels"] = 1
+    return auto_class.from_pretrained(folder, **options).eval()
 
 
 def their_config(config: AdapterConfig, **changes: Any) -> Any:
@@ -187,7 +193,39 @@ def test_under_autocast(kind: str, tmp_path: Path) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         found, wanted = ours(TOKENS), theirs(TOKENS).logits
     assert found.dtype == wanted.dtype == torch.bfloat16
-    assert distance(found.float(), wanted.float()) < 0.05
+    assert distance(found.float(), wanted.float()) < 0.02
+
+
+class Scorer(CausalLM):
+    """A reward model: a score in the place of the head."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__(config)
+        del self.lm_head
+        self.score = nn.Linear(config.hidden_size, 1, bias=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        scores: Tensor = self.score(self.hidden_states(tokens)[:, -1])
+        return scores
+
+
+@pytest.mark.parametrize("saved", [(), ("score",)])
+def test_reward_models_both_ways(saved: tuple[str, ...], tmp_path: Path) -> None:
+    lm, tokens = make_model(pad_token_id=95), TOKENS.clamp(max=94)
+    base = their_base(lm, tmp_path / "base", auto_class=AutoModelForSequenceClassification)
+    ours = Scorer(lm.config).eval()
+    ours.load_state_dict(base.state_dict(), strict=True)
+    again = copy.deepcopy(ours)
+    add_adapter(ours, replace(KINDS["lora"], modules_to_save=saved))
+    train(ours)
+    save_adapter(ours, tmp_path / "adapter")
+    theirs = peft.PeftModel.from_pretrained(base, tmp_path / "adapter", is_trainable=True).eval()
+    assert (theirs.peft_config["default"].task_type == "SEQ_CLS") == bool(saved)
+    assert distance(ours(tokens), theirs(tokens).logits) < 1e-6
+    add_noise(dict(theirs.named_parameters()), seed=9, std=0.05)
+    theirs.save_pretrained(tmp_path / "back")
+    load_adapter(again, tmp_path / "back")
+    assert distance(again(tokens), theirs(tokens).logits) < 1e-6
 
 
 def test_lora_plus(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from adapted_models import KINDS, TOKENS, loss_of, make_model, train
+from adapted_models import KINDS, SIZES, TOKENS, loss_of, make_model, train
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from modelwright.core.errors import InputError
 from modelwright.models.adapters.attach import (
@@ -25,6 +26,7 @@ from modelwright.models.adapters.config import AdapterConfig
 from modelwright.models.adapters.lora_linear import LoraLinear
 from modelwright.models.adapters.lora_plus import learns_faster
 from modelwright.models.quantization.base import quantize_base
+from modelwright.models.transformer import CausalLM
 
 LORA = KINDS["lora"]
 
@@ -277,3 +279,16 @@ def test_evaluation_mode_is_taken_over() -> None:
     add_adapter(model, replace(LORA, dropout=0.5))
     train(model)
     assert torch.equal(model(TOKENS), model(TOKENS))
+
+
+@pytest.mark.parametrize("form", [None, "nf4", "int8"])
+@pytest.mark.parametrize("kind", ["lora", "dora with pissa"])
+def test_memory_can_be_counted_on_tensors_without_numbers(kind: str, form: str | None) -> None:
+    with FakeTensorMode():
+        model = CausalLM(SIZES).train()
+        if form:
+            quantize_base(model, form)
+        add_adapter(model, replace(KINDS[kind], modules_to_save=("lm_head",)))
+        model(torch.zeros(2, 8, dtype=torch.int64)).sum().backward()
+        gradients = [one.grad for one in adapter_parameters(model).values() if one.requires_grad]
+        assert all(isinstance(one, FakeTensor) for one in gradients)

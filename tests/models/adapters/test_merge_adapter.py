@@ -40,6 +40,15 @@ def test_merged_is_unmerged(kind: str, form: str | None, tmp_path: Path) -> None
     assert torch.equal(load_model(tmp_path)(TOKENS), after)
 
 
+def test_a_family_that_peft_names_otherwise(tmp_path: Path) -> None:
+    model = make_model("gpt2", num_key_value_heads=4)
+    add_adapter(model, KINDS["dora"])
+    train(model)
+    assert merge_adapter(model, TOKENS) < 1e-5
+    save_model(model, tmp_path)
+    assert torch.equal(load_model(tmp_path)(TOKENS), model(TOKENS))
+
+
 @pytest.mark.parametrize("keep_tied", [False, True])
 @pytest.mark.parametrize("tied", [False, True])
 def test_modules_that_were_trained_whole(tied: bool, keep_tied: bool, tmp_path: Path) -> None:

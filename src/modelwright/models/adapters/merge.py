@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +12,7 @@ from modelwright.core.errors import InputError, ModelwrightError
 from modelwright.models.adapters.attach import active_adapter, adapted_modules, base_of
 from modelwright.models.adapters.lora_linear import LoraLinear
 from modelwright.models.adapters.saved_module import SavedModule
-from modelwright.models.module_tree import replace_module
+from modelwright.models.module_tree import copy_of, replace_module
 from modelwright.models.quantization.base import dequantized, linear_of
 from modelwright.models.quantization.linear import QuantizedLinear
 from modelwright.models.transformer import CausalLM
@@ -105,7 +104,7 @@ def _ordinary(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
         dtypes = {one.dtype for one in module.original_module.parameters()}
         if dtypes <= {torch.float32}:
             return module.current
-        return copy.deepcopy(module.current, memo).to(dtypes.pop())
+        return copy_of(module.current, dtypes.pop(), memo)
     if isinstance(module, QuantizedLinear):
         return dequantized(module)
     assert isinstance(module, LoraLinear)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from modelwright.models.adapters.config import AdapterConfig
+from modelwright.models.module_tree import copy_of
 
 
 class SavedModule(nn.Module):
@@ -38,8 +38,7 @@ class SavedModule(nn.Module):
 
     def add(self, adapter: str, config: AdapterConfig, memo: dict[int, Any]) -> None:
         """Copy the original, frozen and off; parameters that ``memo`` knows are shared."""
-        self.modules_to_save[adapter] = copy.deepcopy(self.original_module, memo).float()
-        self.modules_to_save[adapter].requires_grad_(False)
+        self.modules_to_save[adapter] = copy_of(self.original_module, torch.float32, memo)
         self.configs[adapter] = config
         self.train(self.original_module.training)
 
