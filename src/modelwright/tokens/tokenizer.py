@@ -167,7 +167,12 @@ class Tokenizer:
     ) -> list[Span]:
         """A conversation rendered by the template; see :func:`render_spans`."""
         chat = Chat(messages, tools, add_generation_prompt, arguments)
-        return render_spans(self.chat_format, chat, trained_from)
+        try:
+            return render_spans(self.chat_format, chat, trained_from)
+        except RecursionError:
+            raise InputError(
+                "arguments of a call or a tool are nested too deeply", fix="make them flatter"
+            ) from None
 
     def encode_spans(self, spans: Sequence[Span]) -> tuple[list[int], list[bool]]:
         """Ids of rendered spans, and for each id whether the template marks it as trained.
