@@ -203,12 +203,12 @@ class Tokenizer:
         # Half a surrogate pair, which JSON can hold, is no text; tiktoken replaces it too.
         clean = [(text.encode("utf-8", "replace").decode(), flag) for text, flag in pieces]
         clean = self._normalise_pieces(clean)
-        trained_bytes = [flag for text, flag in clean for _ in text.encode()]
+        flags = b"".join(bytes([flag]) * len(text.encode()) for text, flag in clean)
         start = 0
         for id in self.encode("".join(text for text, _ in clean)):
             end = start + len(self._bytes[id])
             ids.append(id)
-            trained.append(any(trained_bytes[start:end]))
+            trained.append(1 in flags[start:end])
             start = end
 
     def _normalise(self, text: str) -> str:
