@@ -244,6 +244,16 @@ def test_what_a_template_would_leave_out_is_refused() -> None:
         tokenizer.encode_chat([ASKED, thinking], False)
 
 
+def test_arguments_without_end_are_refused(tokenizers: dict[str, Tokenizer]) -> None:
+    deep: list[Any] = []
+    for _ in range(5000):
+        deep = [deep]
+    function = {"name": "f", "arguments": {"x": deep}}
+    call = {"role": "assistant", "content": "", "tool_calls": [{"function": function}]}
+    with pytest.raises(InputError, match="nested too deeply"):
+        tokenizers[CHAT_TEMPLATE].encode_chat([ASKED, call], False)
+
+
 def test_a_template_says_what_it_refuses(tokenizers: dict[str, Tokenizer]) -> None:
     late = [ASKED, {"role": "system", "content": "Be short."}]
     with pytest.raises(InputError, match="the system speaks first"):

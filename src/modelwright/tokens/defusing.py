@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any
 
 from modelwright.core.errors import InputError
@@ -108,7 +107,9 @@ def unused_characters(*values: Any) -> Iterator[str]:
     InputError
         When all 137,000 are used up.
     """
-    texts = list(chain.from_iterable(map(_texts, values)))
+    texts: list[str] = []
+    for value in values:
+        _collect_texts(value, texts)
     for start, end in _PRIVATE_USE:
         for character in map(chr, range(start, end)):
             if not any(character in text for text in texts):
@@ -116,13 +117,13 @@ def unused_characters(*values: Any) -> Iterator[str]:
     raise InputError("the messages hold every character for private use", fix="take some out")
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _collect_texts(value: Any, texts: list[str]) -> None:
     if isinstance(value, str):
-        yield value
+        texts.append(value)
     elif isinstance(value, dict):
         for key, one in value.items():
-            yield from _texts(key)
-            yield from _texts(one)
+            _collect_texts(key, texts)
+            _collect_texts(one, texts)
     elif isinstance(value, list | tuple):
         for one in value:
-            yield from _texts(one)
+            _collect_texts(one, texts)

@@ -167,7 +167,12 @@ class Tokenizer:
     ) -> list[Span]:
         """A conversation rendered by the template; see :func:`render_spans`."""
         chat = Chat(messages, tools, add_generation_prompt, arguments)
-        return render_spans(self.chat_format, chat, trained_from)
+        try:
+            return render_spans(self.chat_format, chat, trained_from)
+        except RecursionError:
+            raise InputError(
+                "arguments of a call or a tool are nested too deeply", fix="make them flatter"
+            ) from None
 
     def encode_spans(self, spans: Sequence[Span]) -> tuple[list[int], list[bool]]:
         """Ids of rendered spans, and for each id whether the template marks it as trained.
@@ -198,12 +203,12 @@ class Tokenizer:
         # Half a surrogate pair, which JSON can hold, is no text; tiktoken replaces it too.
         clean = [(text.encode("utf-8", "replace").decode(), flag) for text, flag in pieces]
         clean = self._normalise_pieces(clean)
-        trained_bytes = [flag for text, flag in clean for _ in text.encode()]
+        flags = b"".join(bytes([flag]) * len(text.encode()) for text, flag in clean)
         start = 0
         for id in self.encode("".join(text for text, _ in clean)):
             end = start + len(self._bytes[id])
             ids.append(id)
-            trained.append(any(trained_bytes[start:end]))
+            trained.append(1 in flags[start:end])
             start = end
 
     def _normalise(self, text: str) -> str:
