@@ -1,4 +1,4 @@
-"""TRL's own trainers and our losses on the same models and batches.
+"""TRL's own trainers and our objectives on the same models and batches.
 
 :data:`METHODS` has a maker for each method; what it makes gives two losses of a batch, and
 :func:`difference` compares them and the gradients of all parameters. Used by the tests here and by
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +23,33 @@ from torch.nn.utils.rnn import pad_sequence
 
 from modelwright.models.config import TransformerConfig
 from modelwright.models.pretrained import load_model, save_model
-from modelwright.models.transformer import CausalLM, initialise
+from modelwright.models.sequence_classifier import classifier_from
+from modelwright.models.transformer import CausalLM, DecoderModel, initialise
 from modelwright.tokens.train import train_tokenizer
-from modelwright.training.batches import Batch
-from modelwright.training.losses import policy as policy_losses
-from modelwright.training.losses import reference_free
-from modelwright.training.losses.kl import kl_penalties
-from modelwright.training.losses.log_probabilities import log_probabilities, sequence_sums, to_rows
-from modelwright.training.losses.preference import Pairs, preference_loss
-from modelwright.training.losses.reward import bradley_terry
-from modelwright.training.losses.unpaired import apo_zero_unpaired, kl_baseline, kto, mismatched
+from modelwright.training.batches import example_batch
+from modelwright.training.labelled import (
+    LabelledAnswer,
+    LabelledBatch,
+    joined,
+    mismatch,
+    partners,
+)
+from modelwright.training.losses.log_probabilities import to_rows
+from modelwright.training.losses.policy import Aggregation, token_weights
+from modelwright.training.objectives import reference_free as objectives
 from modelwright.training.objectives.next_token import next_token
+from modelwright.training.objectives.objective import Objective
+from modelwright.training.objectives.policy import PolicyLoss
+from modelwright.training.objectives.policy import policy as policy_objective
+from modelwright.training.objectives.preference import preference
+from modelwright.training.objectives.reward import reward as reward_objective
+from modelwright.training.objectives.scoring import scored_log_probabilities
+from modelwright.training.objectives.unpaired import kto, with_baseline
+from modelwright.training.pairs import PairBatch, TokenizedPair, pair_batch
+from modelwright.training.parallel.world import ALONE
+from modelwright.training.reinforcement.policy_batch import PolicyBatch
+from modelwright.training.reinforcement.sampling import answer_log_probabilities
+from modelwright.training.sequences import Layout, lay_out
 
 Ids = list[int]
 Text = tuple[Ids, Ids]
@@ -172,41 +188,29 @@ class Rollout:
 # Our side.
 
 
-def target_log_probabilities(
-    model: CausalLM, rows: list[Text], temperature: float = 1.0, with_prompts: bool = False
-) -> tuple[Tensor, Tensor]:
-    """Log-probabilities (N,) of the answers' tokens, and a mask (B, T) of where they are."""
-    tokens = pad_sequence([torch.tensor(prompt + answer) for prompt, answer in rows], True)
-    mask = torch.zeros(tokens.shape, dtype=torch.bool)
-    for row, (prompt, answer) in enumerate(rows):
-        mask[row, 0 if with_prompts else len(prompt) : len(prompt) + len(answer)] = True
-    mask = mask[:, 1:]
-    hidden = model.hidden_states(tokens[:, :-1])[mask]
-    targets = tokens[:, 1:][mask]
-    return log_probabilities(hidden, model.lm_head.weight, targets, temperature), mask
-
-
-def answer_sums(model: CausalLM, rows: list[Text], with_prompts: bool = False) -> Tensor:
+def answer_sums(model: CausalLM, rows: list[Text]) -> Tensor:
     """Log-probability of each answer (B,)."""
-    values, mask = target_log_probabilities(model, rows, with_prompts=with_prompts)
-    return sequence_sums(values, mask.nonzero()[:, 0], len(rows))
+    sequences = lay_out([joined(*row) for row in rows], Layout(0))
+    return sequences.sums(scored_log_probabilities(model, sequences))
 
 
-def lengths(answers: list[Ids]) -> Tensor:
-    return torch.tensor([float(len(answer)) for answer in answers])
-
-
-def our_pairs(policy: CausalLM, reference: CausalLM, batch: list[Pair]) -> Pairs:
-    rows = [(pair.prompt, pair.chosen) for pair in batch]
-    rows += [(pair.prompt, pair.rejected) for pair in batch]
-    with torch.no_grad():
-        references = answer_sums(reference, rows).chunk(2)
-    return Pairs(
-        *answer_sums(policy, rows).chunk(2),
-        *references,
-        lengths([pair.chosen for pair in batch]),
-        lengths([pair.rejected for pair in batch]),
+def pair_inputs(batch: list[Pair], with_margins: bool = False) -> PairBatch:
+    return pair_batch(
+        [
+            TokenizedPair(
+                joined(pair.prompt, pair.chosen),
+                joined(pair.prompt, pair.rejected),
+                pair.margin if with_margins else None,
+            )
+            for pair in batch
+        ],
+        Layout(0),
     )
+
+
+def loss_of(objective: Objective, model: DecoderModel, batch: Any) -> Tensor:
+    """Of a batch that is a whole step."""
+    return objective(model, batch, batch.totals()).total
 
 
 def parameters(model: nn.Module, without: str = "none") -> dict[str, Tensor]:
@@ -272,12 +276,9 @@ def sft(folders: Folders) -> Method:
         return loss
 
     def ours(batch: list[Text]) -> Tensor:
-        tokens = pad_sequence([torch.tensor(prompt + answer) for prompt, answer in batch], True)
-        weights = torch.zeros(tokens.shape)
-        for row, (prompt, answer) in enumerate(batch):
-            weights[row, len(prompt) : len(prompt) + len(answer)] = 1.0
-        inputs = Batch(tokens[:, :-1], tokens[:, 1:], weights[:, 1:])
-        return next_token(policy, inputs, {"tokens": float(inputs.weights.sum())}).total
+        return loss_of(
+            next_token, policy, example_batch([joined(*row) for row in batch], Layout(0))
+        )
 
     return Method(texts, theirs, ours, trainer.model, parameters(policy))
 
@@ -319,8 +320,11 @@ def dpo(
             return loss
 
         def our_loss(batch: list[Pair]) -> Tensor:
-            found = our_pairs(policy, reference, batch)
-            return preference_loss(name)(found, beta, smoothing).mean()
+            inputs = pair_inputs(batch)
+            rows = [(one.prompt, answer) for one in batch for answer in (one.chosen, one.rejected)]
+            with torch.no_grad():
+                inputs = replace(inputs, reference=answer_sums(reference, rows))
+            return loss_of(preference({name: 1.0}, beta, smoothing), policy, inputs)
 
         return Method(draw, their_loss, our_loss, trainer.model, parameters(policy))
 
@@ -366,33 +370,51 @@ def unpaired(loss_type: str) -> Any:
                 for judged in batch
             ]
             if loss_type == "kto":
-                for row, other in zip(rows, mismatched(len(batch)), strict=True):
+                for row, other in zip(rows, partners(labelled(batch)), strict=True):
                     row["KL_completion_ids"] = batch[other].answer
             loss: Tensor = trainer.compute_loss(trainer.model, trainer.data_collator(rows))
             return loss
 
         def our_loss(batch: list[Judged]) -> Tensor:
-            rows = [(judged.prompt, judged.answer) for judged in batch]
-            desirable = torch.tensor([judged.desirable for judged in batch])
-            with torch.no_grad():
-                references = answer_sums(reference, rows)
-            ratios = answer_sums(policy, rows) - references
-            if loss_type != "kto":
-                return apo_zero_unpaired(ratios, desirable, 0.1, 1.0, 1.33).mean()
-            z0 = kto_baseline(policy, reference, batch)
-            return kto(ratios, desirable, z0, 0.1, 1.0, 1.33).mean()
+            inputs = labelled_inputs(reference, batch)
+            if loss_type == "kto":
+                with torch.no_grad():
+                    (inputs,) = with_baseline(policy, [inputs], ALONE)
+            return loss_of(kto(0.1, 1.0, 1.33), policy, inputs)
 
         return Method(kto_batch, their_loss, our_loss, trainer.model, parameters(policy))
 
     return make
 
 
+def labelled(batch: list[Judged]) -> list[LabelledAnswer]:
+    return [LabelledAnswer(tuple(one.prompt), tuple(one.answer), one.desirable) for one in batch]
+
+
+def labelled_inputs(reference: CausalLM, batch: list[Judged]) -> LabelledBatch:
+    own = lay_out([joined(one.prompt, one.answer) for one in batch], Layout(0))
+    others = lay_out(mismatch(labelled(batch)), Layout(0))
+    with torch.no_grad():
+        known, known_others = (
+            sequences.sums(scored_log_probabilities(reference, sequences))
+            for sequences in (own, others)
+        )
+    return LabelledBatch(
+        own,
+        others,
+        torch.ones(len(batch)),
+        torch.tensor([one.desirable for one in batch]),
+        known,
+        known_others,
+        torch.zeros(()),
+    )
+
+
 def kto_baseline(policy: CausalLM, reference: CausalLM, batch: list[Judged]) -> Tensor:
     """z0 of a batch."""
-    others = mismatched(len(batch))
-    rows = [(one.prompt, batch[other].answer) for one, other in zip(batch, others, strict=True)]
     with torch.no_grad():
-        return kl_baseline(answer_sums(policy, rows) - answer_sums(reference, rows))
+        (inputs,) = with_baseline(policy, [labelled_inputs(reference, batch)], ALONE)
+    return inputs.baseline
 
 
 def concatenated(trainer: Any, batch: list[Pair]) -> Any:
@@ -424,16 +446,12 @@ def orpo(folders: Folders) -> Method:
         return loss
 
     def ours(batch: list[Pair]) -> Tensor:
-        chosen = [(pair.prompt, pair.chosen) for pair in batch]
-        rejected = [(pair.prompt, pair.rejected) for pair in batch]
-        tokens = sum(len(prompt + answer) - 1 for prompt, answer in chosen)
-        return reference_free.orpo(
-            answer_sums(policy, chosen) / lengths([pair.chosen for pair in batch]),
-            answer_sums(policy, rejected) / lengths([pair.rejected for pair in batch]),
-            answer_sums(policy, chosen, with_prompts=True),
-            tokens / len(batch),
-            0.1,
-        ).mean()
+        made = [
+            TokenizedPair(joined(pair.prompt, pair.chosen), joined(pair.prompt, pair.rejected))
+            for pair in batch
+        ]
+        inputs = pair_batch(made, Layout(0), scores_prompts=True)
+        return loss_of(objectives.orpo(0.1), policy, inputs)
 
     return Method(pairs, theirs, ours, trainer.model, parameters(policy))
 
@@ -465,21 +483,11 @@ def cpo(loss_type: str, smoothing: float = 0.0) -> Any:
             return loss
 
         def ours(batch: list[Pair]) -> Tensor:
-            chosen = answer_sums(policy, [(pair.prompt, pair.chosen) for pair in batch])
-            rejected = answer_sums(policy, [(pair.prompt, pair.rejected) for pair in batch])
-            good, bad = (
-                lengths([pair.chosen for pair in batch]),
-                lengths([pair.rejected for pair in batch]),
-            )
             if loss_type == "simpo":
-                losses = reference_free.simpo(
-                    chosen / good, rejected / bad, beta, margin, smoothing
-                )
+                objective = objectives.simpo(beta, margin, smoothing)
             else:
-                losses = reference_free.cpo(
-                    chosen, rejected, good.mean().item(), beta, likelihood, smoothing
-                )
-            return losses.mean()
+                objective = objectives.cpo(beta, likelihood, smoothing)
+            return loss_of(objective, policy, pair_inputs(batch))
 
         return Method(pairs, theirs, ours, trainer.model, parameters(policy))
 
@@ -504,8 +512,8 @@ def reward(centring: float, with_margin: bool) -> Any:
             train_dataset=data_set(PAIR_ROW),
             processing_class=tokenizer_of(folders),
         )
-        policy = load_model(folders.policy)
-        head = model.score.weight.detach().clone().requires_grad_()
+        policy = classifier_from(load_model(folders.policy))
+        policy.score.weight.data.copy_(model.score.weight.detach())
 
         def theirs(batch: list[Pair]) -> Tensor:
             rows = [
@@ -519,58 +527,51 @@ def reward(centring: float, with_margin: bool) -> Any:
             loss: Tensor = trainer.compute_loss(trainer.model, trainer.data_collator(rows))
             return loss
 
-        def scores(rows: list[Ids]) -> Tensor:
-            tokens = pad_sequence([torch.tensor(row) for row in rows], True)
-            last = torch.tensor([len(row) - 1 for row in rows])
-            hidden = policy.hidden_states(tokens)[torch.arange(len(rows)), last]
-            return (hidden @ head.t()).squeeze(1)
-
         def ours(batch: list[Pair]) -> Tensor:
-            margins = torch.tensor([pair.margin for pair in batch]) if with_margin else None
-            chosen = scores([pair.prompt + pair.chosen for pair in batch])
-            rejected = scores([pair.prompt + pair.rejected for pair in batch])
-            return bradley_terry(chosen, rejected, margins, centring).mean()
+            return loss_of(reward_objective(centring), policy, pair_inputs(batch, with_margin))
 
-        own = parameters(policy, without="lm_head.weight") | {"score.weight": head}
-        return Method(pairs, theirs, ours, trainer.model, own)
+        return Method(pairs, theirs, ours, trainer.model, parameters(policy))
 
     return make
 
 
-Surrogate = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(ratios, advantages, log-probabilities) → losses."""
-
-
 @dataclass(frozen=True)
 class PolicyMethod:
-    """What a policy loss is put together of here, and how TRL is told the same."""
+    """A policy loss of ours, and how TRL is told the same."""
 
     loss_type: str = "grpo"
-    aggregation: policy_losses.Aggregation = "grpo"
-    level: policy_losses.RatioLevel = "token"
-    surrogate: Surrogate = lambda ratios, advantages, _: policy_losses.clipped(ratios, advantages)
+    aggregation: Aggregation = "grpo"
+    loss: PolicyLoss = field(default_factory=PolicyLoss)
     beta: float = 0.0
-    corrected: bool = True
-    temperature: float = 1.0
     options: tuple[tuple[str, Any], ...] = ()
 
-    def loss(self, policy: CausalLM, reference: CausalLM, batch: list[Rollout]) -> Tensor:
+    def loss_of(self, policy: CausalLM, reference: CausalLM, batch: list[Rollout]) -> Tensor:
         """Ours."""
+        return loss_of(policy_objective(self.loss), policy, self.inputs(reference, batch))
+
+    def inputs(self, reference: CausalLM, batch: list[Rollout]) -> PolicyBatch:
         rows = [(rollout.prompt, rollout.completion) for rollout in batch]
-        values, mask = target_log_probabilities(policy, rows, self.temperature)
-        now = to_rows(values, mask)
+        sequences = lay_out([joined(*row) for row in rows], Layout(0))
+        lengths = torch.tensor([len(rollout.completion) for rollout in batch])
+        mask = torch.arange(int(lengths.max())) < lengths[:, None]
+        with torch.no_grad():
+            known = answer_log_probabilities(self.loss.temperature)(reference, sequences)
         old = to_rows(torch.tensor([value for rollout in batch for value in rollout.old]), mask)
-        advantages = torch.tensor([[rollout.advantage] for rollout in batch])
-        ratios = policy_losses.log_ratios(self.level, now, old, mask).exp()
-        losses = self.surrogate(ratios, advantages, now)
-        if self.beta:
-            with torch.no_grad():
-                values, _ = target_log_probabilities(reference, rows, self.temperature)
-            corrections = ratios if self.corrected else None
-            penalties = kl_penalties("k3", now, to_rows(values, mask), corrections)
-            losses = losses + self.beta * penalties
-        weights, divisor = policy_losses.token_weights(self.aggregation, mask, MAX_COMPLETION)
-        return (losses * weights).sum() / divisor
+        weights, divisor = token_weights(self.aggregation, mask, MAX_COMPLETION)
+        return PolicyBatch(
+            sequences=sequences,
+            mask=mask,
+            weights=weights,
+            divisor=float(divisor),
+            advantages=torch.tensor([[rollout.advantage] for rollout in batch]),
+            sampler=old,
+            old=old,
+            reference=to_rows(known, mask),
+            old_values=None,
+            returns=None,
+            kl_coefficient=self.beta,
+            facts={},
+        )
 
 
 def rollouts_of(
@@ -580,8 +581,9 @@ def rollouts_of(
 
     def draw(dice: random.Random) -> list[Rollout]:
         rows = texts(dice, longest)
+        sequences = lay_out([joined(*row) for row in rows], Layout(0))
         with torch.no_grad():
-            values, _ = target_log_probabilities(policy, rows, temperature)
+            values = answer_log_probabilities(temperature)(policy, sequences)
         old = iter(values.tolist())
         return [
             Rollout(
@@ -606,9 +608,9 @@ def grpo(method: PolicyMethod) -> Any:
             args=GRPOConfig(
                 loss_type=method.loss_type,
                 beta=method.beta,
-                use_bias_correction_kl=method.corrected,
-                temperature=method.temperature,
-                importance_sampling_level="token" if method.level == "token" else "sequence",
+                use_bias_correction_kl=method.loss.is_kl_unbiased,
+                temperature=method.loss.temperature,
+                importance_sampling_level="token" if method.loss.level == "token" else "sequence",
                 num_generations=4,
                 max_completion_length=MAX_COMPLETION,
                 **dict(method.options),
@@ -631,9 +633,9 @@ def grpo(method: PolicyMethod) -> Any:
             return loss
 
         def ours(batch: list[Rollout]) -> Tensor:
-            return method.loss(policy, reference, batch)
+            return method.loss_of(policy, reference, batch)
 
-        draw = rollouts_of(policy, method.temperature)
+        draw = rollouts_of(policy, method.loss.temperature)
         return Method(draw, theirs, ours, trainer.model, parameters(policy))
 
     return make
@@ -679,7 +681,7 @@ def rloo(folders: Folders) -> Method:
         processing_class=tokenizer_of(folders),
     )
     policy = load_model(folders.policy)
-    method = PolicyMethod(level="sequence_sum")
+    method = PolicyMethod(loss=PolicyLoss(level="sequence_sum"))
 
     def theirs(batch: list[Rollout]) -> Tensor:
         inputs = padded_rollouts(batch)
@@ -689,26 +691,10 @@ def rloo(folders: Folders) -> Method:
         return loss
 
     def ours(batch: list[Rollout]) -> Tensor:
-        return method.loss(policy, policy, batch)
+        return method.loss_of(policy, policy, batch)
 
     draw = rollouts_of(policy, longest=SHORT)
     return Method(draw, theirs, ours, trainer.model, parameters(policy))
-
-
-def wide(ratios: Tensor, advantages: Tensor, _: Tensor) -> Tensor:
-    return policy_losses.clipped(ratios, advantages, 0.2, 0.28)
-
-
-def limited(ratios: Tensor, advantages: Tensor, _: Tensor) -> Tensor:
-    return policy_losses.clipped(ratios, advantages, 0.2, 0.2, ceiling=1.5)
-
-
-def soft(ratios: Tensor, advantages: Tensor, _: Tensor) -> Tensor:
-    return policy_losses.sapo(ratios, advantages)
-
-
-def capped(ratios: Tensor, advantages: Tensor, log_probabilities: Tensor) -> Tensor:
-    return policy_losses.cispo(ratios, advantages, log_probabilities, ceiling=1.2)
 
 
 KL = 0.04
@@ -742,21 +728,25 @@ METHODS: dict[str, Callable[[Folders], Method]] = {
     "reward model, margin and centring": reward(0.01, with_margin=True),
     "GRPO grpo": grpo(PolicyMethod()),
     "GRPO grpo, KL": grpo(PolicyMethod(beta=KL)),
-    "GRPO grpo, KL not corrected": grpo(PolicyMethod(beta=KL, corrected=False)),
-    "GRPO grpo, KL, temperature 0.7": grpo(PolicyMethod(beta=KL, temperature=0.7)),
+    "GRPO grpo, KL not corrected": grpo(
+        PolicyMethod(loss=PolicyLoss(is_kl_unbiased=False), beta=KL)
+    ),
+    "GRPO grpo, KL, temperature 0.7": grpo(PolicyMethod(loss=PolicyLoss(temperature=0.7), beta=KL)),
     "GRPO dr_grpo, KL": grpo(PolicyMethod("dr_grpo", "dr_grpo", beta=KL)),
     "GRPO bnpo, KL": grpo(PolicyMethod("bnpo", "bnpo", beta=KL)),
     "GRPO dapo, KL, ε 0.2 and 0.28": grpo(
-        PolicyMethod("dapo", "dapo", surrogate=wide, beta=KL, options=(("epsilon_high", 0.28),))
+        PolicyMethod("dapo", "dapo", PolicyLoss(clip_high=0.28), KL, (("epsilon_high", 0.28),))
     ),
     "GRPO dapo, δ 1.5": grpo(
-        PolicyMethod("dapo", "dapo", surrogate=limited, options=(("delta", 1.5),))
+        PolicyMethod("dapo", "dapo", PolicyLoss(ratio_ceiling=1.5), options=(("delta", 1.5),))
     ),
-    "GSPO, KL": grpo(PolicyMethod(level="sequence_mean", beta=KL)),
-    "GRPO luspo": grpo(PolicyMethod("luspo", "luspo", level="sequence_mean")),
+    "GSPO, KL": grpo(PolicyMethod(loss=PolicyLoss(level="sequence_mean"), beta=KL)),
+    "GRPO luspo": grpo(PolicyMethod("luspo", "luspo", PolicyLoss(level="sequence_mean"))),
     "GRPO cispo, KL": grpo(
-        PolicyMethod("cispo", "dapo", surrogate=capped, beta=KL, options=(("epsilon_high", 1.2),))
+        PolicyMethod(
+            "cispo", "dapo", PolicyLoss("cispo", clip_high=1.2), KL, (("epsilon_high", 1.2),)
+        )
     ),
-    "GRPO sapo, KL": grpo(PolicyMethod("sapo", "grpo", surrogate=soft, beta=KL)),
+    "GRPO sapo, KL": grpo(PolicyMethod("sapo", "grpo", PolicyLoss("sapo"), KL)),
     "RLOO": rloo,
 }
