@@ -198,6 +198,24 @@ def test_examples_of_the_wrong_form_are_refused(
         align(job)
 
 
+def test_a_method_that_would_learn_nothing_is_refused() -> None:
+    for method in ("dpo", "kto", "online_dpo"):
+        with pytest.raises(ValueError, match="learns nothing"):
+            AlignSettings.model_validate({"method": method, "beta": 0})
+
+
+def test_a_reward_model_as_reward(bench: Bench) -> None:
+    settings = RewardModelSettings.model_validate({**COMMON, "budget": "20 steps"})
+    judge = bench.job("judge", PAIRS, settings)
+    reward_model(judge)
+    rewards = [{"kind": "model", "path": str(judge.folder)}]
+    folder, outcome = bench.align("out", "grpo", rewards=rewards)
+    assert "validation_reward_model" in outcome.metrics
+    rows = [json.loads(line) for line in (folder / "log" / "rollouts.jsonl").open()]
+    assert len({row["step"] for row in rows}) == 2
+    assert all(row["reward"] == pytest.approx(row["reward_model"]) for row in rows)
+
+
 def test_rewards_are_asked_for(bench: Bench) -> None:
     with pytest.raises(UsageError, match="needs rewards"):
         bench.align("out", "grpo", rewards=[])

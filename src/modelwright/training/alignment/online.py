@@ -78,6 +78,11 @@ def online_task(setup: Setup, rewards: Rewards) -> OnlineTask:
     """The task of a method."""
     settings = setup.settings
     context = setup.model.config.max_position_embeddings
+    if settings.shard and setup.world.size > 1:
+        raise UsageError(
+            f"{settings.method} draws answers, which a model in pieces cannot do",
+            fix="leave --shard out: each process then has a copy",
+        )
     if settings.answer_tokens >= context:
         raise UsageError(
             f"answers of {settings.answer_tokens} tokens do not fit into a context of {context}",

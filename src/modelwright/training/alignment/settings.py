@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from modelwright.core.settings import FLAG
 from modelwright.training.rewards.settings import RewardSettings
@@ -28,6 +28,8 @@ BETA: dict[str, float] = {
     "rejection": 0.0,
 }
 """Where none is given: as the papers and TRL have it."""
+
+NEED_BETA = ("dpo", "kto", "orpo", "simpo", "cpo", "online_dpo")
 
 
 def _check_loss(text: str) -> str:
@@ -160,6 +162,12 @@ class AlignSettings(AdaptationSettings):
     value_clip: float = Field(0.2, gt=0, description="how far values may move, in ppo")
     whitens_rewards: bool = Field(False, description="scale rewards to variance 1, in ppo")
     concurrent_answers: int = Field(64, ge=1, description="most answers written at once")
+
+    @model_validator(mode="after")
+    def _fits_method(self) -> AlignSettings:
+        if self.beta == 0 and self.method in NEED_BETA:
+            raise ValueError(f"{self.method} learns nothing with a beta of 0")
+        return self
 
     def beta_of_method(self) -> float:
         """β, given or usual."""
