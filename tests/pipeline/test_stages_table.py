@@ -10,6 +10,7 @@ from modelwright.pipeline.recipe import Recipe
 from modelwright.pipeline.stages import STAGES, Stage, load_function, settings_of, stages_of
 
 NAMES = [stage.name for stage in STAGES]
+IN_RUNS = [stage for stage in STAGES if stage.in_runs]
 
 
 def recipe(**parts: object) -> Recipe:
@@ -38,7 +39,7 @@ def test_its_fingerprint_is_there(stage: Stage) -> None:
     assert callable(getattr(__import__(module, fromlist=[name]), name))
 
 
-@each_stage()
+@pytest.mark.parametrize("stage", IN_RUNS, ids=lambda stage: stage.name)
 def test_the_recipe_has_a_part_for_its_settings(stage: Stage) -> None:
     settings = settings_of(stage, recipe(budget="7 minutes"))
     assert type(settings) is stage.settings
@@ -54,7 +55,7 @@ def test_every_part_of_the_recipe_belongs_to_a_stage() -> None:
         for name, field in Recipe.model_fields.items()
         if isinstance(field.annotation, type) and issubclass(field.annotation, Settings)
     ]
-    assert set(parts) == set(NAMES) - {"dial"}
+    assert set(parts) == {stage.name for stage in IN_RUNS} - {"dial"}
 
 
 @each_stage()
@@ -63,7 +64,8 @@ def test_it_takes_only_what_earlier_stages_make(stage: Stage) -> None:
     for wanted in stage.inputs:
         makes = {earlier[name].makes for name in wanted.made_by}
         # What no stage makes is given by hand, so a recipe must do without it.
-        assert makes == {wanted.kind} or (wanted.optional and not wanted.made_by)
+        can_be_left_out = wanted.optional or not stage.in_runs
+        assert makes == {wanted.kind} or (can_be_left_out and not wanted.made_by)
 
 
 def test_without_examples_there_is_no_fine_tuning() -> None:
@@ -71,10 +73,9 @@ def test_without_examples_there_is_no_fine_tuning() -> None:
     rows = {"sources": ["a.jsonl"]}
     with_examples = [stage.name for stage in stages_of(recipe(examples=rows))]
     with_all = [stage.name for stage in stages_of(recipe(examples=rows, preferences=rows))]
-    alone = "reward"  # makes a model that nothing in a run takes
-    assert with_all == [name for name in NAMES if name != alone]
-    to_align = (alone, "preferences", "align")
-    assert with_examples == [name for name in NAMES if name not in to_align]
+    assert with_all == [stage.name for stage in IN_RUNS]
+    assert with_examples == [name for name in with_all if name not in ("preferences", "align")]
+    assert {"reward", "merge"} == set(NAMES) - set(with_all)  # make what nothing in a run takes
     assert without == [name for name in with_examples if name not in ("examples", "finetune")]
 
 

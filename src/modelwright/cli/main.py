@@ -36,6 +36,7 @@ VERBS = {
     "preferences": ("modelwright.cli.stage", "Stage: gather pairs, labels or prompts to align to"),
     "reward": ("modelwright.cli.stage", "Stage: train a reward model"),
     "align": ("modelwright.cli.stage", "Stage: align a model to preferences or rewards"),
+    "merge": ("modelwright.cli.stage", "Stage: merge an adapter into its model"),
     "evaluate": ("modelwright.cli.stage", "Stage: measure a model"),
 }
 """Module and one line of help by verb; the module has ``command`` or ``command_for(verb)``."""

@@ -27,6 +27,7 @@ def command_for(name: str) -> click.Command:
         click.Option(
             [f"--{one.role}", f"input_{one.role}"],
             metavar="FOLDER",
+            multiple=True,
             help=f"The {one.kind} to use{' (optional)' if one.optional else ''}.",
         )
         for one in stage.inputs
@@ -76,8 +77,14 @@ def _open_inputs(stage: Stage, flags: dict[str, Any]) -> dict[str, Artifact]:
     inputs = {}
     for one in stage.inputs:
         given = flags[f"input_{one.role}"]
+        if len(given) > 1:
+            raise UsageError(
+                f"'{stage.name}' takes one {one.role} and was given {len(given)}",
+                where=", ".join(given),
+                fix=f"give --{one.role} once; what one call makes can be given to the next",
+            )
         if given:
-            inputs[one.role] = open_given(Path(given), one.kind)
+            inputs[one.role] = open_given(Path(given[0]), one.kind)
         elif not one.optional:
             raise UsageError(f"'{stage.name}' needs a {one.role}", fix=f"give --{one.role} FOLDER")
     return inputs

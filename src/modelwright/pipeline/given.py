@@ -19,6 +19,7 @@ from modelwright.core.artifact import (
 from modelwright.pipeline.recipe import Recipe
 from modelwright.pipeline.stages import Stage
 from modelwright.tokens.files import MODEL_CONFIG, TOKENIZER, tokenizer_in
+from modelwright.training.settings import ADAPTER_FOLDER
 
 CARD = "README.md"
 """Hugging Face's model card; the YAML at its head may name the licence."""
@@ -28,7 +29,9 @@ _NAMED_ELSEWHERE = "other"
 
 
 def open_given(path: Path, kind: str) -> Artifact:
-    """Open a folder that was given for an input; a model's may stand for its tokenizer.
+    """Open a folder that was given for an input.
+
+    A model's may stand for its tokenizer, and for the adapter that was trained with it.
 
     Raises
     ------
@@ -37,13 +40,11 @@ def open_given(path: Path, kind: str) -> Artifact:
     """
     if kind == "tokenizer" and _is_model(path):
         return tokenizer_in(open_given(path, "model"))
+    if kind == "adapter":
+        return _adapter(path)
     artifact = open_artifact(path, kind)
     is_ours = (path / MANIFEST).is_file()  # and says itself what went into it
-    if kind == "model" and not is_ours:
-        licences = [_licence_in_card(path / CARD)]
-        manifest = artifact.manifest.model_copy(update={"licences": licences})
-        return replace(artifact, manifest=manifest)
-    return artifact
+    return _with_licence_of_card(artifact) if kind == "model" and not is_ours else artifact
 
 
 def given_models(recipe: Recipe, stages: Iterable[Stage]) -> dict[str, Artifact]:
@@ -72,6 +73,24 @@ def given_inputs(stage: Stage, models: Mapping[str, Artifact]) -> dict[str, Arti
             is_part = wanted.kind == "tokenizer"
             found[wanted.role] = tokenizer_in(models[key]) if is_part else models[key]
     return found
+
+
+def _adapter(path: Path) -> Artifact:
+    """An adapter: PEFT's folder, or a model of ours that was trained with one."""
+    own = path / ADAPTER_FOLDER if (path / MANIFEST).is_file() else path
+    found = open_artifact(own, "adapter")
+    trained = own.resolve().parent
+    if own.resolve().name != ADAPTER_FOLDER or not (trained / MANIFEST).is_file():
+        return _with_licence_of_card(found)
+    manifest = read_manifest(trained)  # which says what went into it
+    changes = {"kind": "adapter", "digest": found.manifest.digest, "files": found.manifest.files}
+    return replace(found, manifest=manifest.model_copy(update=changes))
+
+
+def _with_licence_of_card(artifact: Artifact) -> Artifact:
+    licences = [_licence_in_card(artifact.path / CARD)]
+    manifest = artifact.manifest.model_copy(update={"licences": licences})
+    return replace(artifact, manifest=manifest)
 
 
 def _is_model(path: Path) -> bool:

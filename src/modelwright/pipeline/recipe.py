@@ -18,7 +18,7 @@ from modelwright.data.settings import (
 )
 from modelwright.evaluation.settings import EvaluateSettings
 from modelwright.tokens.settings import ShardsSettings, TokenizerSettings
-from modelwright.training.alignment.settings import AlignSettings, RewardModelSettings
+from modelwright.training.alignment.settings import AlignSettings
 from modelwright.training.settings import BudgetText, FinetuneSettings, PretrainSettings
 
 
@@ -53,7 +53,6 @@ class Recipe(Settings):
     pretrain: PretrainSettings = PretrainSettings()
     finetune: FinetuneSettings = FinetuneSettings()
     preferences: ExamplesSettings = ExamplesSettings(sources=[])
-    reward: RewardModelSettings = RewardModelSettings()
     align: AlignSettings = AlignSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
 

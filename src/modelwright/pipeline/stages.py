@@ -22,7 +22,12 @@ from modelwright.evaluation.settings import EvaluateSettings
 from modelwright.pipeline.recipe import Recipe
 from modelwright.tokens.settings import ShardsSettings, TokenizerSettings
 from modelwright.training.alignment.settings import AlignSettings, RewardModelSettings
-from modelwright.training.settings import DialSettings, FinetuneSettings, PretrainSettings
+from modelwright.training.settings import (
+    DialSettings,
+    FinetuneSettings,
+    MergeSettings,
+    PretrainSettings,
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,8 @@ class Stage:
         Whether it goes on from what a cut-off run left in its folder.
     parallel : bool
         Whether all processes of a run work at it together, see :mod:`modelwright.pipeline.ranks`.
+    in_runs : bool
+        Whether a recipe can ask for it; if not, it is only a command.
     """
 
     name: str
@@ -87,6 +94,7 @@ class Stage:
     fingerprint: str | None = None
     resumable: bool = False
     parallel: bool = False
+    in_runs: bool = True
 
 
 _CORPUS = Input("corpus", "corpus", ("prepare",))
@@ -215,6 +223,7 @@ STAGES = (
         inputs=(_TRAINED, _PREFERENCES),
         resumable=True,
         parallel=True,
+        in_runs=False,
     ),
     Stage(
         "align",
@@ -225,6 +234,15 @@ STAGES = (
         inputs=(_TRAINED, _PREFERENCES),
         resumable=True,
         parallel=True,
+    ),
+    Stage(
+        "merge",
+        "Merge an adapter into its model",
+        "model",
+        MergeSettings,
+        "modelwright.training.merge:merge",
+        inputs=(_TRAINED, Input("adapter", "adapter", ())),
+        in_runs=False,
     ),
     Stage(
         "evaluate",
@@ -251,10 +269,9 @@ def stages_of(recipe: Recipe, until: str | None = None) -> list[Stage]:
     left_out = list[str]() if recipe.examples.sources else ["examples", "finetune"]
     if not recipe.preferences.sources:
         left_out += ["preferences", "align"]
-    left_out.append("reward")  # a model of its own, which nothing in a run needs
     if recipe.base or recipe.teacher:
         left_out.append("tokenizer")
-    stages = [stage for stage in STAGES if stage.name not in left_out]
+    stages = [stage for stage in STAGES if stage.in_runs and stage.name not in left_out]
     names = [stage.name for stage in stages]
     return stages if until is None else stages[: names.index(until) + 1]
 

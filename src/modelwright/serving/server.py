@@ -111,12 +111,12 @@ def load_engine(folder: Path) -> Engine:
 
 
 def is_chat_model(folder: Path) -> bool:
-    """Whether a model was fine-tuned to answer; one of unknown origin is taken to be."""
+    """Whether a model was taught to answer; one of unknown origin is taken to be."""
     if not (folder / MANIFEST).is_file():
         return True
     manifest = read_manifest(folder)
     # Prompts and completions alone do not teach to take turns.
-    return manifest.stage == "finetune" and manifest.counts.get("conversations", 1) > 0
+    return manifest.stage != "pretrain" and manifest.counts.get("conversations", 1) > 0
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -12,10 +12,7 @@ from modelwright.models.adapters.merge import merge_adapter
 from modelwright.models.adapters.peft_folder import save_adapter
 from modelwright.models.quantization.base import quantize_base
 from modelwright.models.transformer import DecoderModel
-from modelwright.training.settings import AdaptationSettings
-
-FOLDER = "adapter"
-"""Beside the merged model, the adapter alone, as PEFT has it."""
+from modelwright.training.settings import ADAPTER_FOLDER, AdaptationSettings
 
 
 def adapt(model: DecoderModel, settings: AdaptationSettings, whole: tuple[str, ...] = ()) -> None:
@@ -54,7 +51,7 @@ def merged(model: DecoderModel, settings: AdaptationSettings, folder: Path, base
     """
     if settings.adapter is None:
         return
-    save_adapter(model, folder / FOLDER, base=str(base))
+    save_adapter(model, folder / ADAPTER_FOLDER, base=str(base))
     device = next(model.parameters()).device
     length = min(32, model.config.max_position_embeddings)
     tokens = torch.arange(length, device=device)[None] % model.config.vocab_size

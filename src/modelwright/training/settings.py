@@ -1,4 +1,4 @@
-"""Settings of the dial, pretrain and finetune stages. What is left open, the dial decides."""
+"""Settings of the dial, pretrain, finetune and merge stages. What is left open, the dial decides."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from modelwright.core.settings import EXECUTION, FLAG, Settings
 from modelwright.training.budget import Budget
 from modelwright.training.names import AveragingName, OptimizerName, ScheduleName
 from modelwright.training.trackers.tracker import TrackerName
+
+
+ADAPTER_FOLDER = "adapter"
+"""In the folder of a model that was trained with an adapter: the adapter alone, as PEFT has it."""
 
 
 def _check_budget(text: str) -> str:
@@ -206,3 +210,13 @@ class AdaptationSettings(LoopSettings):
 
 class FinetuneSettings(AdaptationSettings):
     """How to fine-tune a model on examples."""
+
+
+class MergeSettings(Settings):
+    """How to merge an adapter into its base."""
+
+    quantize: Literal["nf4", "int8"] | None = Field(
+        None,
+        description="the form in which the base was kept while the adapter was trained (QLoRA): it "
+        "is merged into the matrices that it knows",
+    )
