@@ -24,13 +24,9 @@ COMMANDS = {
 @contextmanager
 def feedback_here() -> Iterator[FeedbackTable]:
     """The feedback of the workspace around this folder."""
-    from modelwright.data.feedback.table import FeedbackTable
-    from modelwright.pipeline.recipe import load_recipe
-    from modelwright.pipeline.runner import store_url
+    from modelwright.data.feedback.table import open_feedback
 
-    workspace = find_workspace(Path.cwd())
-    url = store_url(load_recipe(workspace.recipe), workspace)
-    table = FeedbackTable(url, workspace.identity())
+    table = open_feedback(find_workspace(Path.cwd()))
     try:
         yield table
     finally:

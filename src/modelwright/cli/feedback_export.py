@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal, get_args
 
 import click
 
 from modelwright.cli.feedback import feedback_here
 from modelwright.core.errors import InputError
 from modelwright.core.files import write_text
-
-if TYPE_CHECKING:
-    from modelwright.data.feedback.record import Feedback
-    from modelwright.data.feedback.training_rows import TrainingRows
-
-FORMS = ("pairs", "labels", "corrections", "all")
+from modelwright.data.sources.settings import Take
 
 
 @click.command("export")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--as", "form", type=click.Choice(FORMS), required=True, help="What to write.")
+@click.option(
+    "--as",
+    "form",
+    type=click.Choice([*get_args(Take), "all"]),
+    required=True,
+    help="What to write.",
+)
 @click.option(
     "--threshold",
     type=click.FloatRange(0, 1),
@@ -29,15 +30,20 @@ FORMS = ("pairs", "labels", "corrections", "all")
     show_default=True,
     help="For labels: share of its scale above which a rating is good, below which it is bad.",
 )
-def command(file: Path, form: str, threshold: float) -> None:
+def command(file: Path, form: Take | Literal["all"], threshold: float) -> None:
     """Write feedback into FILE, one JSON object to a line.
 
     pairs: prompt, chosen, rejected, of choices and corrections (for DPO and reward models). labels:
     prompt, completion, label, of thumbs and ratings (for KTO). corrections: messages (to fine-tune
     on). all: everything, to be imported elsewhere.
     """
+    from modelwright.data.feedback.training_rows import TrainingRows, rows_as
+
     with feedback_here() as table:
-        made = _made(table.read(), form, threshold)
+        feedback = table.read()
+    made = TrainingRows([one.model_dump() for one in feedback], {})
+    if form != "all":
+        made = rows_as(form, feedback, threshold)
     left_out = "; ".join(f"{reason}: {count:,}" for reason, count in made.left_out.items())
     if not made.rows:
         raise InputError(
@@ -48,22 +54,3 @@ def command(file: Path, form: str, threshold: float) -> None:
     click.echo(f"{len(made.rows):,} rows in {file}")
     if left_out:
         click.echo(f"left out: {left_out}")
-
-
-def _made(feedback: list[Feedback], form: str, threshold: float) -> TrainingRows:
-    from modelwright.data.feedback.training_rows import (
-        TrainingRows,
-        corrected_conversations,
-        labelled_answers,
-        preference_pairs,
-    )
-
-    match form:
-        case "pairs":
-            return preference_pairs(feedback)
-        case "labels":
-            return labelled_answers(feedback, threshold)
-        case "corrections":
-            return corrected_conversations(feedback)
-        case _:
-            return TrainingRows([one.model_dump() for one in feedback], {})

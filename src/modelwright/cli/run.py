@@ -58,6 +58,11 @@ def bring_up_to_date(
     started = time.monotonic()
     plan = make_plan(recipe, workspace.artifacts(), until)
     print_plan(plan)
+    if any(planned.stage.name == "align" and planned.artifact is None for planned in plan):
+        click.echo(
+            f"aligning comes on top of the budget of {recipe.budget}: it goes on for "
+            f"{recipe.align.budget} (align.budget)"
+        )
     if all(planned.artifact for planned in plan):
         click.echo("nothing to do: everything is up to date")
     from modelwright.pipeline.runner import run_recipe

@@ -21,6 +21,15 @@ FORMS: tuple[Form, ...] = ("conversation", "completion", "preference", "labelled
 TO_FINETUNE: tuple[Form, ...] = ("conversation", "completion")
 """The forms that teach an answer; the others are for alignment."""
 
+PLURALS: dict[Form, str] = {
+    "conversation": "conversations",
+    "completion": "completions",
+    "preference": "preferences",
+    "labelled": "labelled",
+    "prompt": "prompts",
+}
+"""What manifests of examples count the forms as."""
+
 TrainOn = Literal["all_turns", "last_turn"]
 """Whether all that the assistant says in a conversation is learnt, or what follows the user's last
 message."""

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from modelwright.core.artifact import MANIFEST, Artifact, read_manifest
 from modelwright.core.errors import InputError, UsageError, WorkspaceBusyError
 from modelwright.core.files import write_text
+from modelwright.core.settings import load_yaml
 
 RECIPE = "modelwright.yaml"
 DATABASE = "modelwright.db"
@@ -43,15 +44,40 @@ class Workspace:
         """Where artifacts lie, one folder each, named by id."""
         return self.root / ARTIFACTS
 
+    @property
+    def has_identity(self) -> bool:
+        """Whether it has an id already; if not, no database holds anything of it."""
+        return (self.root / IDENTITY).is_file()
+
     def identity(self) -> str:
         """A random id of the workspace, made at first use.
 
         It tells workspaces apart that share a database, also when their recipes have one name.
         """
         path = self.root / IDENTITY
-        if not path.is_file():
+        if not self.has_identity:
             write_text(path, secrets.token_hex(16) + "\n")
         return path.read_text(encoding="utf-8").strip()
+
+    def store_url(self) -> str:
+        """Where its database is: as the recipe says, or its SQLite file.
+
+        Raises
+        ------
+        UsageError
+            If the recipe cannot be read.
+        """
+        from modelwright.core.database import sqlite_url  # loads sqlalchemy
+
+        recipe, lines = load_yaml(self.recipe)
+        named = recipe.get("store") if isinstance(recipe, dict) else None
+        if named is not None and not isinstance(named, str):
+            raise UsageError(
+                f"'store' is {named!r}, not a database URL",
+                where=f"{self.recipe}, line {lines[('store',)]}",
+                fix="write sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE",
+            )
+        return named or sqlite_url(self.database)
 
     def artifacts(self) -> list[Artifact]:
         """All finished artifacts, oldest first."""

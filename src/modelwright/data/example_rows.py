@@ -83,10 +83,30 @@ def read_row(raw: RawRow, source: JsonlExamples, unused: set[str]) -> Row:
     if not isinstance(raw.value, dict):
         raise BadRowError("not a JSON object")
     given = _picked(raw.value, source.fields) if source.fields else raw.value
+    return shaped(given, source.chat, unused)
+
+
+def shaped(given: Mapping[str, Any], chat: bool, unused: set[str]) -> Row:
+    """The fields of a row in the form that they have.
+
+    Parameters
+    ----------
+    given : mapping of str to Any
+        Fields that are null are not there.
+    chat : bool
+        Whether texts of prompts and answers are what user and assistant say.
+    unused : set of str
+        Gets the names of fields that are not taken over.
+
+    Raises
+    ------
+    BadRowError
+        If it is not as it should be.
+    """
     given = {name: value for name, value in given.items() if value is not None}
     shape = recognise(given.keys())
     row = shape.read(given)
-    if source.chat:
+    if chat:
         row = as_chat(row)
     row["object"] = None
     for name in ORIGIN:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
-from modelwright.core.examples import FORMS, HELD_OUT, TRAIN, Form, Row, form_of
+from modelwright.core.examples import FORMS, HELD_OUT, PLURALS, TRAIN, Form, Row, form_of
 from modelwright.core.files import atomic_open, sha256_bytes, sha256_json
 from modelwright.core.job import Job, Outcome
 from modelwright.core.progress import Progress
@@ -24,16 +24,14 @@ from modelwright.data.questions import (
 )
 from modelwright.data.settings import ExamplesSettings
 from modelwright.data.sources.python_docs import LICENCE, PythonDocsReader
-from modelwright.data.sources.settings import PYTHON_DOCS, JsonlExamples, PythonDocsSource
+from modelwright.data.sources.settings import (
+    PYTHON_DOCS,
+    ExampleSource,
+    FeedbackExamples,
+    JsonlExamples,
+    PythonDocsSource,
+)
 from modelwright.data.split import hold_out
-
-_PLURALS: dict[Form, str] = {
-    "conversation": "conversations",
-    "completion": "completions",
-    "preference": "preferences",
-    "labelled": "labelled",
-    "prompt": "prompts",
-}
 
 Example = tuple[bool, Row]
 """Whether it is held out, and the row."""
@@ -69,7 +67,7 @@ def examples(job: Job[ExamplesSettings]) -> Outcome:
             "examples_train": counts[False],
             "examples_heldout": counts[True],
             "objects": len(objects),
-            **{_PLURALS[form]: forms[form] for form in FORMS if forms[form]},
+            **{PLURALS[form]: forms[form] for form in FORMS if forms[form]},
         },
         dropped=drops.counts,
         licences=sorted(licences),
@@ -84,14 +82,19 @@ def fingerprint(settings: ExamplesSettings) -> str:
     InputError
         If a file or folder is not there.
     """
-    return sha256_json(
-        [
-            fingerprint_rows(Path(source.path))
-            if isinstance(source, JsonlExamples)
-            else PythonDocsReader().fingerprint()
-            for source in settings.sources
-        ]
-    )
+    return sha256_json([_fingerprint(source) for source in settings.sources])
+
+
+def _fingerprint(source: ExampleSource) -> str:
+    match source:
+        case JsonlExamples():
+            return fingerprint_rows(Path(source.path))
+        case FeedbackExamples():
+            from modelwright.data.feedback.source import fingerprint_feedback  # loads sqlalchemy
+
+            return fingerprint_feedback(source)
+        case PythonDocsSource():
+            return PythonDocsReader().fingerprint()
 
 
 def _all_examples(
@@ -101,6 +104,8 @@ def _all_examples(
         match source:
             case JsonlExamples():
                 yield from _from_rows(source, settings, progress, drops)
+            case FeedbackExamples():
+                yield from _from_feedback(source, settings, drops)
             case PythonDocsSource():
                 yield from _from_python_docs(settings, progress, drops)
 
@@ -122,6 +127,16 @@ def _from_rows(
         for number, (is_held_out, (_, row)) in enumerate(zip(held_out, rows, strict=True), 1):
             yield is_held_out, row
             task.update(number)
+
+
+def _from_feedback(
+    source: FeedbackExamples, settings: ExamplesSettings, drops: Drops
+) -> Iterator[Example]:
+    from modelwright.data.feedback.source import read_feedback_rows  # loads sqlalchemy
+
+    rows = read_feedback_rows(source, settings.bad_rows, drops)
+    keys = [_content_key(row) for row in rows]
+    yield from zip(hold_out(keys, settings.seed, settings.heldout_fraction), rows, strict=True)
 
 
 def _from_python_docs(

@@ -15,6 +15,7 @@ from modelwright.data.rules.table import FAMILIES, RULES, LineEdits, WordProfile
 from modelwright.data.sources.settings import (
     BadRows,
     ExampleSource,
+    FeedbackExamples,
     FilesSource,
     GitSource,
     HuggingFaceSource,
@@ -251,7 +252,7 @@ class ExamplesSettings(Settings):
 
     sources: list[ExampleSource] = Field(
         default_factory=list,
-        description=".jsonl, .json or .parquet files, folders of them, or python-docs",
+        description=".jsonl, .json or .parquet files, folders of them, python-docs, or feedback",
     )
     bad_rows: BadRows = Field(
         "refuse",
@@ -268,18 +269,25 @@ class ExamplesSettings(Settings):
 
     def relative_to(self, folder: Path) -> ExamplesSettings:
         """The same settings with every path made absolute, relative ones taken from ``folder``."""
-        sources = [
-            source.model_copy(update={"path": absolute(source.path, folder)})
-            if isinstance(source, JsonlExamples)
-            else source
-            for source in self.sources
-        ]
-        return self.model_copy(update={"sources": sources})
+        return self.model_copy(
+            update={"sources": [_placed_examples(one, folder) for one in self.sources]}
+        )
 
 
 def absolute(path: str, folder: Path) -> str:
     """``path`` as an absolute path; ``~`` is the home folder, a relative path is in ``folder``."""
     return os.path.abspath(folder / Path(path).expanduser())
+
+
+def _placed_examples(source: ExampleSource, folder: Path) -> ExampleSource:
+    match source:
+        case JsonlExamples():
+            return source.model_copy(update={"path": absolute(source.path, folder)})
+        case FeedbackExamples():
+            return source.model_copy(
+                update={"workspace": absolute(source.workspace or ".", folder)}
+            )
+    return source
 
 
 def _placed(source: Source, folder: Path) -> Source:

@@ -96,6 +96,7 @@ def load_recipe(path: Path, overrides: dict[str, Any] | None = None) -> Recipe:
             "prepare": recipe.prepare.relative_to(folder),
             "examples": recipe.examples.relative_to(folder),
             "preferences": recipe.preferences.relative_to(folder),
+            "align": recipe.align.relative_to(folder),
         }
     )
 

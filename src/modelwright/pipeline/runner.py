@@ -140,12 +140,7 @@ def run_recipe(
 
 def open_store(recipe: Recipe, workspace: Workspace) -> Store:
     """The store that the recipe names, or the workspace's SQLite file."""
-    return Store(store_url(recipe, workspace), workspace.identity())
-
-
-def store_url(recipe: Recipe, workspace: Workspace) -> str:
-    """Where the workspace's database is: as the recipe says, or its SQLite file."""
-    return recipe.store or sqlite_url(workspace.database)
+    return Store(recipe.store or sqlite_url(workspace.database), workspace.identity())
 
 
 def run_stage(

@@ -232,6 +232,7 @@ STAGES = (
         AlignSettings,
         "modelwright.training.alignment.align:align",
         inputs=(_TRAINED, _PREFERENCES),
+        fingerprint="modelwright.training.alignment.fingerprint:fingerprint",
         resumable=True,
         parallel=True,
     ),

@@ -9,6 +9,7 @@ from typing import Any
 
 from modelwright.core.artifact import Artifact
 from modelwright.core.errors import UsageError
+from modelwright.core.examples import PLURALS, TO_FINETUNE
 from modelwright.core.files import write_json
 from modelwright.core.job import Job, Outcome
 from modelwright.data.corpus import read_texts
@@ -30,6 +31,7 @@ from modelwright.training.shapes import (
     time_shapes,
     tokens_per_second,
 )
+from modelwright.training.tokenized import ALL_FOR_ALIGNMENT
 
 BYTES_PER_TOKEN = 3.3
 """About what a vocabulary of a few thousand reaches on English text."""
@@ -63,8 +65,7 @@ def dial(job: Job[DialSettings]) -> Outcome:
     budget = Budget.parse(job.settings.budget)
     corpus = job.input("corpus")
     text_bytes = corpus.manifest.counts.get("bytes_train", 0)
-    examples = job.inputs.get("examples")
-    has_examples = bool(examples and examples.manifest.counts.get("examples_train"))
+    has_examples = _has_examples(job)
     if "base" in job.inputs:
         return _outcome(job, plan_for_base(job, budget, text_bytes, has_examples), [])
     teacher = job.inputs.get("teacher")
@@ -94,6 +95,18 @@ def dial(job: Job[DialSettings]) -> Outcome:
         why = f"{text_bytes / 1e6:,.1f} MB of text to learn from"
     reasons.insert(0, f"vocabulary {vocabulary:,}: {why}")
     return _outcome(job, plan, shapes)
+
+
+def _has_examples(job: Job[DialSettings]) -> bool:
+    """Whether there are examples to fine-tune on; those that are for alignment take no time."""
+    examples = job.inputs.get("examples")
+    counts = examples.manifest.counts if examples else {}
+    if not counts.get("examples_train"):
+        return False
+    has_some = any(counts.get(PLURALS[form]) for form in TO_FINETUNE)
+    if not has_some:
+        job.progress.note(f"  no time for fine-tuning: {ALL_FOR_ALIGNMENT}")
+    return has_some
 
 
 def _sample(corpus: Artifact) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from modelwright.core.errors import InputError
 from modelwright.core.examples import HELD_OUT, TRAIN
 from modelwright.core.job import Job, Outcome
@@ -20,7 +22,13 @@ from modelwright.training.parallel.world import this_world
 from modelwright.training.pretrain import save_trained
 from modelwright.training.sequences import Layout
 from modelwright.training.settings import FinetuneSettings
-from modelwright.training.tokenized import TOO_LONG, require_template, tokenize_file
+from modelwright.training.tokenized import (
+    ALL_FOR_ALIGNMENT,
+    FOR_ALIGNMENT,
+    TOO_LONG,
+    require_template,
+    tokenize_file,
+)
 from modelwright.training.validation import mean_losses
 
 VALIDATION_EXAMPLES = 256
@@ -45,9 +53,7 @@ def finetune(job: Job[FinetuneSettings]) -> Outcome:
     train = tokenize_file(examples_artifact.path / TRAIN, tokenizer, context, train_on, dropped)
     held_out = tokenize_file(examples_artifact.path / HELD_OUT, tokenizer, context, train_on, {})
     if not train:
-        raise InputError(
-            f"no example is left to train on; dropped: {dropped}", where=examples_artifact.path
-        )
+        raise _nothing_to_learn(dropped, examples_artifact.path)
     if any(example.is_conversation for example in train):
         require_template(tokenizer, train_on, job.progress.note)
     rows = chosen(settings, "batch_rows", settings.batch_rows)
@@ -92,6 +98,17 @@ def finetune(job: Job[FinetuneSettings]) -> Outcome:
         },
         settings=fitted.settings,
     )
+
+
+def _nothing_to_learn(dropped: dict[str, int], folder: Path) -> InputError:
+    if dropped.get(FOR_ALIGNMENT) and not dropped[TOO_LONG]:
+        return InputError(
+            ALL_FOR_ALIGNMENT,
+            where=folder,
+            fix="name their sources under 'preferences' in the recipe, or give the folder to "
+            "'modelwright align'; fine-tuning learns from conversations and completions",
+        )
+    return InputError(f"no example is left to train on; dropped: {dropped}", where=folder)
 
 
 def _validation_batches(examples: list[TokenizedExample], rows: int, pad: int) -> list[Batch]:

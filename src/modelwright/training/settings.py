@@ -1,4 +1,4 @@
-"""Settings of the dial, pretrain, finetune and merge stages. What is left open, the dial decides."""
+"""Settings of dial, pretrain, finetune and merge. What is left open, the dial decides."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from modelwright.core.settings import EXECUTION, FLAG, Settings
 from modelwright.training.budget import Budget
 from modelwright.training.names import AveragingName, OptimizerName, ScheduleName
 from modelwright.training.trackers.tracker import TrackerName
-
 
 ADAPTER_FOLDER = "adapter"
 """In the folder of a model that was trained with an adapter: the adapter alone, as PEFT has it."""

@@ -15,6 +15,7 @@ from modelwright.training.examples import TokenizedExample
 
 TOO_LONG = "longer than the context"
 FOR_ALIGNMENT = "for alignment, not for fine-tuning"
+ALL_FOR_ALIGNMENT = "all examples are for alignment, none says what to answer"
 
 
 def tokenize_example(

@@ -9,6 +9,7 @@ import sqlalchemy as sql
 from sqlalchemy.dialects import postgresql, sqlite
 
 from modelwright.core.database import Database
+from modelwright.core.workspace import Workspace
 from modelwright.data.feedback.record import ID_DIGITS, Feedback, feedback_of, id_of
 
 _tables = sql.MetaData()
@@ -30,6 +31,17 @@ _feedback = sql.Table(
 
 _COMMON = ("created", "person", "source", "kind", "prompt", "comment")
 """What every kind has; ``verdict`` holds the rest but for the answers."""
+
+
+def open_feedback(workspace: Workspace) -> FeedbackTable:
+    """The feedback of a workspace; to be closed.
+
+    Raises
+    ------
+    ModelwrightError
+        If its recipe or its database cannot be used.
+    """
+    return FeedbackTable(workspace.store_url(), workspace.identity())
 
 
 class FeedbackTable:
@@ -78,6 +90,16 @@ class FeedbackTable:
         )
         with self._database.transaction() as connection:
             return [_feedback_of(row._asdict()) for row in connection.execute(query)]
+
+    def ids(self) -> list[str]:
+        """Of all of it, in alphabetical order."""
+        query = (
+            sql.select(_feedback.c.id)
+            .where(_feedback.c.workspace == self._workspace)
+            .order_by(_feedback.c.id)
+        )
+        with self._database.transaction() as connection:
+            return list(connection.execute(query).scalars())
 
     def remove(self, feedback: Feedback) -> None:
         """Forget what was taken back."""

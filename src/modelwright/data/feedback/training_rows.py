@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelwright.data.feedback.record import Choice, Correction, Feedback, Rating, Thumb
+from modelwright.data.sources.settings import Take
 
 Row = dict[str, Any]
 
@@ -33,6 +34,17 @@ class TrainingRows:
 
     rows: list[Row]
     left_out: dict[str, int]
+
+
+def rows_as(take: Take, feedback: Iterable[Feedback], threshold: float = MIDDLE) -> TrainingRows:
+    """Rows of the kind that is asked for; the threshold is that of :func:`labelled_answers`."""
+    match take:
+        case "pairs":
+            return preference_pairs(feedback)
+        case "labels":
+            return labelled_answers(feedback, threshold)
+        case "corrections":
+            return corrected_conversations(feedback)
 
 
 def preference_pairs(feedback: Iterable[Feedback]) -> TrainingRows:

@@ -139,6 +139,24 @@ class JsonlExamples(Settings):
     )
 
 
+Take = Literal["pairs", "labels", "corrections"]
+"""What feedback becomes: pairs of answers, labelled answers, conversations to fine-tune on."""
+
+
+class FeedbackExamples(Settings):
+    """What people thought of answers, as it is kept in a workspace."""
+
+    kind: Literal["feedback"] = "feedback"
+    take: Take = Field(description="what it becomes: pairs, labels, or corrections")
+    threshold: float = Field(
+        0.5, ge=0, le=1, description="share of its scale above which a rating is good, for labels"
+    )
+    workspace: str | None = Field(
+        None, min_length=1, description="whose feedback; by default that of the recipe"
+    )
+    licence: str = Field(UNKNOWN_LICENCE, min_length=1, description="SPDX licence of all of it")
+
+
 def _spelled_out(path_kind: str) -> BeforeValidator:
     """Accept a plain string for a source, and a mapping with a path but no kind."""
 
@@ -166,5 +184,6 @@ Source = Annotated[
     _spelled_out("files"),
 ]
 ExampleSource = Annotated[
-    Annotated[JsonlExamples | PythonDocsSource, Field(discriminator="kind")], _spelled_out("jsonl")
+    Annotated[JsonlExamples | FeedbackExamples | PythonDocsSource, Field(discriminator="kind")],
+    _spelled_out("jsonl"),
 ]

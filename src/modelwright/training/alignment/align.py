@@ -19,6 +19,7 @@ from modelwright.models.pretrained import load_config, load_model
 from modelwright.models.transformer import CausalLM
 from modelwright.tokens.tokenizer import Tokenizer
 from modelwright.training.adaptation import adapt, merged
+from modelwright.training.alignment.fingerprint import reward_licences
 from modelwright.training.alignment.held_out_rewards import rewards_on
 from modelwright.training.alignment.offline import Setup, offline_task
 from modelwright.training.alignment.online import ONLINE, OnlineTask, online_task
@@ -144,5 +145,6 @@ def _finish(
             **fitted.memory,
             **fitted.measures,
         },
+        licences=sorted(reward_licences(settings)),
         settings=fitted.settings,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -168,6 +169,16 @@ class AlignSettings(AdaptationSettings):
         if self.beta == 0 and self.method in NEED_BETA:
             raise ValueError(f"{self.method} learns nothing with a beta of 0")
         return self
+
+    def decisive(self) -> dict[str, Any]:
+        """The settings on which the result depends; what files hold is in the fingerprint."""
+        return {**super().decisive(), "rewards": [one.decisive() for one in self.rewards]}
+
+    def relative_to(self, folder: Path) -> AlignSettings:
+        """The same settings with every path made absolute, relative ones taken from ``folder``."""
+        return self.model_copy(
+            update={"rewards": [one.relative_to(folder) for one in self.rewards]}
+        )
 
     def beta_of_method(self) -> float:
         """β, given or usual."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
@@ -52,6 +54,10 @@ class RewardBase(Settings):
         description="if a value cannot be worked out: stop the training, or count it and leave it "
         "out",
     )
+
+    def relative_to(self, folder: Path) -> Self:
+        """The same settings with every path made absolute, relative ones taken from ``folder``."""
+        return self
 
 
 class ExactMatchReward(RewardBase):
@@ -178,6 +184,18 @@ class PythonReward(RewardBase):
     )
     seconds: float = Field(60.0, gt=0, description="how long one call may take")
 
+    def file(self) -> Path:
+        """The file with the function."""
+        return Path(self.function.rpartition(":")[0])
+
+    def decisive(self) -> dict[str, Any]:
+        """What the file holds decides, not where it lies."""
+        return {**super().decisive(), "function": self.function.rpartition(":")[2]}
+
+    def relative_to(self, folder: Path) -> Self:
+        function = self.function.rpartition(":")[2]
+        return self.model_copy(update={"function": f"{_absolute(self.file(), folder)}:{function}"})
+
 
 class JudgeReward(RewardBase):
     """A score that another model gives, asked over an OpenAI-compatible API; from 0 to 1."""
@@ -222,6 +240,17 @@ class ModelReward(RewardBase):
 
     kind: Literal["model"] = "model"
     path: str = Field(min_length=1, description="its folder, relative to the recipe")
+
+    def decisive(self) -> dict[str, Any]:
+        """What the model is decides, not where it lies."""
+        return {name: value for name, value in super().decisive().items() if name != "path"}
+
+    def relative_to(self, folder: Path) -> Self:
+        return self.model_copy(update={"path": _absolute(Path(self.path), folder)})
+
+
+def _absolute(path: Path, folder: Path) -> str:
+    return os.path.abspath(folder / path.expanduser())
 
 
 RewardSettings = Annotated[
