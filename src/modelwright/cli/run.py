@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +94,9 @@ def print_plan(plan: list[PlannedStage]) -> None:
 
 def _print_result(artifacts: list[Artifact], report: Path, seconds: float) -> None:
     last = artifacts[-1]
-    if last.kind == "evaluation":
-        click.echo("\n" + evaluation_summary(last))
     models = [artifact for artifact in artifacts if artifact.kind == "model"]
+    if last.kind == "evaluation":
+        click.echo("\n" + evaluation_summary(last, models))
     click.echo(f"\ndone in {seconds / 60:.1f} minutes")
     click.echo(f"report: {report}")
     if models:
@@ -103,9 +104,11 @@ def _print_result(artifacts: list[Artifact], report: Path, seconds: float) -> No
         click.echo("next:   modelwright chat, or modelwright serve")
 
 
-def evaluation_summary(evaluation: Artifact) -> str:
-    """The evaluation's main figures in a few lines."""
-    metrics = evaluation.manifest.metrics
+def evaluation_summary(evaluation: Artifact, models: Sequence[Artifact]) -> str:
+    """The evaluation's main figures in a few lines; the models are those of the same run."""
+    from modelwright.studio.outcome import taught_by
+
+    metrics, taught = evaluation.manifest.metrics, taught_by(models)
     lines = []
     if "bits_per_byte" in metrics:
         # Fine-tuning trades plain text for answers, so pretraining is judged by the base model.
@@ -116,12 +119,12 @@ def evaluation_summary(evaluation: Artifact) -> str:
             f"byte bigrams {metrics['bigram_bits_per_byte']:.3f})"
         )
         if "bits_per_byte_base" in metrics:
-            line += f", {metrics['bits_per_byte']:.3f} after fine-tuning"
+            line += f", {metrics['bits_per_byte']:.3f} after {taught}"
         lines.append(line)
     if "chrf" in metrics:
         line = f"held-out questions: chrF {metrics['chrf']:.1f}"
         if "chrf_base" in metrics:
-            line += f" (before fine-tuning {metrics['chrf_base']:.1f})"
+            line += f" (before {taught} {metrics['chrf_base']:.1f})"
         lines.append(line)
     if "names_object" in metrics:  # only where the questions say which object they ask for
         lines[-1] += f", {metrics['names_object']:.0%} of the answers name the right object"

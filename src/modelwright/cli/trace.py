@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 def command(name: str, documents: Path | None) -> None:
     """Say which documents and licences went into a model, or which models hold a document.
 
-    A MODEL is an artifact's id or a stage (pretrain, finetune); a DOCUMENT is an id, a SHA-256,
-    a path or url, or a title, or the object or source of examples.
+    A MODEL is an artifact's id or a stage (pretrain, finetune, align); a DOCUMENT is an id, a
+    SHA-256, a path or url, or a title, or the object or source of examples.
     """
     workspace = find_workspace(Path.cwd())
     model = _find_artifact(workspace, name)

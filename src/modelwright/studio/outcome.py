@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from modelwright.core.artifact import Artifact
 from modelwright.studio import figures
-from modelwright.studio.sections import Fact, Made, Row, read_rows
+from modelwright.studio.alignment import ALIGN
+from modelwright.studio.alignment import sentence as alignment_sentence
+from modelwright.studio.sections import Fact, Made, Row, prompt_text, read_rows
 
 SAMPLES = "samples_heldout_questions.jsonl"
 SHOWN_SAMPLES = 6
@@ -35,7 +38,9 @@ def _training_sentences(made: Made) -> Iterator[str]:
     text = {} if shards is None else shards.manifest.counts
     for model in made.models:
         counts, took = model.manifest.counts, figures.duration(model.manifest.seconds)
-        if "examples" in counts:
+        if model.manifest.stage == ALIGN:
+            yield alignment_sentence(model)
+        elif "examples" in counts:
             examples = f"{counts['examples']:,} examples"
             seen = _seen(model.manifest.metrics.get("epochs"), examples) or examples
             yield f"It learnt to answer in {took}, from {seen}."
@@ -85,6 +90,15 @@ def _share(metrics: Mapping[str, float]) -> str:
     return figures.percent(metrics["names_object"])
 
 
+TAUGHT = {"finetune": "fine-tuning", ALIGN: "alignment"}
+
+
+def taught_by(models: Sequence[Artifact]) -> str:
+    """What came after pretraining, in words."""
+    found = [TAUGHT[one.manifest.stage] for one in models if one.manifest.stage in TAUGHT]
+    return " and ".join(found) or "fine-tuning"
+
+
 @dataclass(frozen=True)
 class Competitor:
     """One row of the evaluation table; a figure that does not apply is None."""
@@ -122,13 +136,14 @@ def comparison(made: Made) -> Comparison | None:
         return None
     metrics, counts = made.metrics, evaluation.manifest.counts
     has_base = any(name.endswith("_base") for name in metrics)
-    final_name = "this model, after fine-tuning" if has_base else "this model"
+    taught = taught_by(made.models)
+    final_name = f"this model, after {taught}" if has_base else "this model"
     rows = [
         Competitor("byte bigram model", metrics.get("bigram_bits_per_byte")),
         Competitor("xz -9", metrics.get("xz_bits_per_byte")),
         Competitor("xz -9 after the training text", metrics.get("xz_primed_bits_per_byte")),
         _competitor("same model, untrained", metrics, "_untrained"),
-        _competitor("before fine-tuning", metrics, "_base"),
+        _competitor(f"before {taught}", metrics, "_base"),
         _competitor(final_name, metrics, "", is_final=True),
     ]
     return Comparison(
@@ -140,7 +155,7 @@ def comparison(made: Made) -> Comparison | None:
         text_size=figures.size(counts.get("heldout_bytes", 0)),
         questions=counts.get("questions", 0),
         primed_size=figures.size(counts.get("baseline_training_bytes", 0)),
-        verdict=_verdict(metrics),
+        verdict=_verdict(metrics, taught),
     )
 
 
@@ -157,7 +172,7 @@ def _competitor(
     )
 
 
-def _verdict(metrics: Mapping[str, float]) -> str:
+def _verdict(metrics: Mapping[str, float], taught: str) -> str:
     rival = metrics.get("xz_primed_bits_per_byte")
     if "bits_per_byte" not in metrics or not rival:
         return ""
@@ -169,7 +184,10 @@ def _verdict(metrics: Mapping[str, float]) -> str:
         f"byte: {figures.percent(difference)} {word} than xz -9 that has read training text too."
     )
     if final > ours:
-        text += f" Fine-tuning turned it towards answers; for plain text it now needs {final:.2f}."
+        text += (
+            f" {taught.capitalize()} turned it towards answers; for plain text it now needs "
+            f"{final:.2f}."
+        )
     return text
 
 
@@ -215,5 +233,5 @@ def _sample(row: Row) -> Sample:
 
 def _question(doc: Row) -> str:
     if "messages" not in doc:
-        return str(doc["prompt"])
+        return prompt_text(doc["prompt"])
     return str(doc["messages"][-2]["content"])

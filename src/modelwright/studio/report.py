@@ -12,12 +12,12 @@ from modelwright.core.artifact import Artifact
 from modelwright.core.files import write_text
 from modelwright.core.workspace import REPORT
 from modelwright.studio import figures, outcome, sections
+from modelwright.studio.alignment import ALIGN, alignment
 from modelwright.studio.charts import (
     TIME,
     TOKENS,
     Axis,
     Line,
-    Point,
     line_chart,
     smooth,
 )
@@ -76,6 +76,7 @@ def render_report(artifacts: Sequence[Artifact], title: str) -> str:
         comparison=outcome.comparison(made),
         samples=shown_samples,
         sample_count=sample_count,
+        alignment=alignment(made),
         curves=list(_curves(made)),
         data=sections.data_steps(made),
         dial=sections.dial(made),
@@ -100,8 +101,8 @@ class Curves:
 
 def _curves(made: Made) -> Iterator[Curves]:
     for model in made.models:
-        if sections.TRAINING_LOG not in model.manifest.files:
-            continue
+        if sections.TRAINING_LOG not in model.manifest.files or model.manifest.stage == ALIGN:
+            continue  # alignment has a section of its own
         rows = sections.read_rows(model, sections.TRAINING_LOG)
         charts = [chart for chart in _charts(rows) if chart]
         if charts:
@@ -110,7 +111,7 @@ def _curves(made: Made) -> Iterator[Curves]:
 
 def _charts(rows: Sequence[Row]) -> Iterator[Markup]:
     for key, axis, by in BY:
-        loss = _points(rows, key, "loss")
+        loss = sections.read_points(rows, key, "loss")
         yield line_chart(
             f"Training loss by {by}",
             axis,
@@ -121,16 +122,12 @@ def _charts(rows: Sequence[Row]) -> Iterator[Markup]:
     name = "validation_bits_per_byte" if bits else "validation_loss"
     label = "Validation bits per byte" if bits else "Validation loss (nats per token)"
     for key, axis, by in BY:
-        line = Line("validation", _points(rows, key, name), "dots")
+        line = Line("validation", sections.read_points(rows, key, name), "dots")
         yield line_chart(f"{label} by {by}", axis, Axis(figures.words(name)), [line])
-    rate = Line("learning rate", _points(rows, "tokens", "learning_rate"))
+    rate = Line("learning rate", sections.read_points(rows, "tokens", "learning_rate"))
     yield line_chart("Learning rate by tokens", TOKENS, Axis("learning rate"), [rate])
-    speed = Line("speed", _points(rows, "seconds", "tokens_per_second"))
+    speed = Line("speed", sections.read_points(rows, "seconds", "tokens_per_second"))
     yield line_chart("Tokens per second by time", TIME, Axis("tokens/s", has_zero=True), [speed])
-
-
-def _points(rows: Sequence[Row], x: str, y: str) -> list[Point]:
-    return [(float(row[x]), float(row[y])) for row in rows if x in row and y in row]
 
 
 def _curves_summary(rows: Sequence[Row]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from modelwright.core.artifact import LOG_FOLDER, Artifact
 from modelwright.core.errors import InputError
 from modelwright.studio import figures
+from modelwright.studio.charts import Point
 
 TRAINING_LOG = f"{LOG_FOLDER}/training.jsonl"
 DIAL = "dial.json"
@@ -184,6 +185,16 @@ def licences(made: Made) -> list[Licence]:
             if licence not in inherited and manifest.stage not in stages:
                 stages.append(manifest.stage)
     return [Licence(name, entered[name]) for name in sorted(entered)]
+
+
+def read_points(rows: Sequence[Row], x: str, y: str) -> list[Point]:
+    """Pairs of two measurements, where a row has both."""
+    return [(float(row[x]), float(row[y])) for row in rows if x in row and y in row]
+
+
+def prompt_text(prompt: str | Sequence[Row]) -> str:
+    """A prompt as it is shown: the text, or that of its last message."""
+    return prompt if isinstance(prompt, str) else str(prompt[-1].get("content") or "")
 
 
 def read_rows(artifact: Artifact, name: str) -> list[Row]:
