@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from modelwright.core.artifact import open_artifact
+from modelwright.core.artifact import Artifact, Manifest, open_artifact
 from modelwright.core.errors import InputError, UsageError
 from modelwright.core.job import Job
 from modelwright.core.progress import SilentProgress
@@ -16,6 +16,7 @@ from modelwright.training.dial import (
     choose_for_amount,
     choose_for_time,
     choose_vocabulary,
+    has_answers,
     training_seconds,
 )
 from modelwright.training.forecast import Text
@@ -163,3 +164,25 @@ def test_rates_are_those_of_the_batch_that_is_used() -> None:
         assert choice["batch_rows"] == 16
         rates = rates_for(choice["hidden_size"], steps * 16 * 256, 256, rows=16)
         assert choice["matrix_learning_rate"] == rates.matrix_learning_rate
+
+
+@pytest.mark.parametrize(
+    ("counts", "has_some"),
+    [
+        ({"examples_train": 9, "conversations": 10}, True),
+        ({"examples_train": 9, "completions": 4, "preferences": 6}, True),
+        ({"examples_train": 9, "preferences": 6, "prompts": 4}, False),
+        ({"examples_train": 0, "conversations": 1}, False),
+    ],
+)
+def test_time_is_kept_for_examples_to_fine_tune_on_alone(
+    tmp_path: Path, counts: dict[str, int], has_some: bool
+) -> None:
+    manifest = Manifest(
+        kind="examples", id="examples", stage="examples", created="", code_version="", digest="",
+        counts=counts,
+    )  # fmt: skip
+    said = list[str]()
+    assert has_answers(Artifact(tmp_path, manifest), said.append) is has_some
+    assert bool(said) is ("preferences" in counts and not has_some)
+    assert not has_answers(None, said.append)

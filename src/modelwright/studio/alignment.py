@@ -21,6 +21,9 @@ from modelwright.studio.sections import (
 )
 
 ALIGN = "align"
+NAMES = {"online_dpo": "online DPO", "rejection": "rejection sampling", "simpo": "SimPO"}
+"""Methods that are not written in capitals."""
+
 ROLLOUTS = f"{LOG_FOLDER}/rollouts.jsonl"
 STEPS = Axis("steps", has_zero=True)
 SHOWN_PROMPTS, SHOWN_ANSWERS = 2, 4
@@ -35,9 +38,11 @@ CURVES = (
 STEADY_CURVES = (
     ("Reward of the answers that were drawn", "reward", "reward"),
     ("Divergence from the model before, estimate k3", "kl", "nats per token"),
-    ("Loss", "loss", "loss"),
 )
 """What every step measures."""
+
+LOSS = ("Loss", "loss", "loss")
+"""Of which only the course says something."""
 
 
 @dataclass(frozen=True)
@@ -90,13 +95,13 @@ def alignment(made: Made) -> Alignment | None:
 def sentence(model: Artifact) -> str:
     """What it was aligned by and on, in plain words."""
     manifest = model.manifest
-    method = str(manifest.settings.get("method", "an unknown method")).replace("_", " ")
+    method = str(manifest.settings.get("method", "?"))
     took, counts = figures.duration(manifest.seconds), manifest.counts
     if "prompts" in counts:
         on = f"its own answers to {counts['prompts']:,} prompts"
     else:
         on = f"{counts.get('examples', 0):,} examples"
-    return f"It was aligned by {method} in {took}, on {on}."
+    return f"It was aligned by {NAMES.get(method, method.upper())} in {took}, on {on}."
 
 
 def _rows(model: Artifact, name: str) -> list[Row]:
@@ -116,7 +121,7 @@ def _charts(rows: Sequence[Row]) -> Iterator[Markup]:
     for title, name, label in CURVES:
         line = Line("held out", read_points(rows, "step", name), "dots")
         yield line_chart(title, STEPS, Axis(label), [line])
-    for title, name, label in STEADY_CURVES:
+    for title, name, label in (*STEADY_CURVES, LOSS):
         points = read_points(rows, "step", name)
         lines = [Line("as measured", points, "faint"), Line("smoothed", smooth(points))]
         yield line_chart(title, STEPS, Axis(label), lines)

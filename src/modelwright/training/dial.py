@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -65,7 +66,7 @@ def dial(job: Job[DialSettings]) -> Outcome:
     budget = Budget.parse(job.settings.budget)
     corpus = job.input("corpus")
     text_bytes = corpus.manifest.counts.get("bytes_train", 0)
-    has_examples = _has_examples(job)
+    has_examples = has_answers(job.inputs.get("examples"), job.progress.note)
     if "base" in job.inputs:
         return _outcome(job, plan_for_base(job, budget, text_bytes, has_examples), [])
     teacher = job.inputs.get("teacher")
@@ -97,15 +98,22 @@ def dial(job: Job[DialSettings]) -> Outcome:
     return _outcome(job, plan, shapes)
 
 
-def _has_examples(job: Job[DialSettings]) -> bool:
-    """Whether there are examples to fine-tune on; those that are for alignment take no time."""
-    examples = job.inputs.get("examples")
+def has_answers(examples: Artifact | None, note: Callable[[str], None]) -> bool:
+    """Whether there are examples to fine-tune on; those that are for alignment take no time.
+
+    Parameters
+    ----------
+    examples : Artifact, optional
+        Some, or none.
+    note : callable
+        Told if all are for alignment.
+    """
     counts = examples.manifest.counts if examples else {}
     if not counts.get("examples_train"):
         return False
     has_some = any(counts.get(PLURALS[form]) for form in TO_FINETUNE)
     if not has_some:
-        job.progress.note(f"  no time for fine-tuning: {ALL_FOR_ALIGNMENT}")
+        note(f"  no time for fine-tuning: {ALL_FOR_ALIGNMENT}")
     return has_some
 
 

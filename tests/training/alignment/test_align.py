@@ -22,6 +22,8 @@ from modelwright.tokens.files import TOKENIZER_FILES
 from modelwright.training.alignment.align import align
 from modelwright.training.alignment.reward_model import reward_model
 from modelwright.training.alignment.settings import AlignSettings, RewardModelSettings
+from modelwright.training.finetune import finetune
+from modelwright.training.settings import FinetuneSettings
 
 PAIRS = [
     {"prompt": f"Say {word}. ", "chosen": f"{word} it is", "rejected": f"no {number}"}
@@ -214,6 +216,13 @@ def test_a_reward_model_as_reward(bench: Bench) -> None:
     rows = [json.loads(line) for line in (folder / "log" / "rollouts.jsonl").open()]
     assert len({row["step"] for row in rows}) == 2
     assert all(row["reward"] == pytest.approx(row["reward_model"]) for row in rows)
+
+
+def test_fine_tuning_says_where_examples_for_alignment_belong(bench: Bench) -> None:
+    job = bench.job("out", PAIRS, FinetuneSettings(batch_rows=2, budget="1 step"))
+    with pytest.raises(InputError, match="all examples are for alignment") as caught:
+        finetune(job)
+    assert "'preferences'" in str(caught.value)
 
 
 def test_rewards_are_asked_for(bench: Bench) -> None:
