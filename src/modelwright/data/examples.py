@@ -85,7 +85,7 @@ def fingerprint(settings: ExamplesSettings) -> str:
     return sha256_json([_fingerprint(source) for source in settings.sources])
 
 
-def _fingerprint(source: ExampleSource) -> str:
+def _fingerprint(source: ExampleSource) -> object:
     match source:
         case JsonlExamples():
             return fingerprint_rows(Path(source.path))
