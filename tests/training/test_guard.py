@@ -206,3 +206,13 @@ def test_a_real_run_that_breaks_is_stopped(tiny_config: TransformerConfig) -> No
     assert verdicts[-1].action == "stop"
     assert len(verdicts) < 150
     assert "does not recover" in guard.diagnosis().what
+
+
+def test_steps_that_teach_nothing_do_not_make_others_suspicious() -> None:
+    """Groups of equal rewards have no gradient; most steps may be of that kind."""
+    guard = Guard(GuardSettings(watches_loss=False))
+    for step in range(1, 300):
+        teaches = step % 3 == 0
+        verdict = guard.judge(step, 0.3 if teaches else 0.0, 1.0 if teaches else 0.0, 1e-4)
+        assert verdict.action == "take", step
+    assert guard.judge(300, 0.0, 1000.0, 1e-4).action == "skip"

@@ -9,9 +9,10 @@ import torch
 from modelwright.models.adapters.attach import add_adapter
 from modelwright.models.adapters.config import AdapterConfig
 from modelwright.models.adapters.merge import merge_adapter
-from modelwright.models.adapters.peft_folder import save_adapter
+from modelwright.models.adapters.peft_folder import has_names_of_peft, save_adapter
 from modelwright.models.quantization.base import quantize_base
 from modelwright.models.transformer import DecoderModel
+from modelwright.training.parallel.world import World
 from modelwright.training.settings import ADAPTER_FOLDER, AdaptationSettings
 
 
@@ -44,14 +45,18 @@ def adapt(model: DecoderModel, settings: AdaptationSettings, whole: tuple[str, .
     add_adapter(model, config, seed=settings.seed)
 
 
-def merged(model: DecoderModel, settings: AdaptationSettings, folder: Path, base: Path) -> None:
+def merged(
+    model: DecoderModel, settings: AdaptationSettings, folder: Path, base: Path, world: World
+) -> None:
     """Merge the adapter into the model, if there is one, and write it alone below ``folder``.
 
-    The model is checked to say the same as before.
+    The model is checked to say the same as before. The leader writes; what PEFT would not find,
+    because the family has other names there, is not written.
     """
     if settings.adapter is None:
         return
-    save_adapter(model, folder / ADAPTER_FOLDER, base=str(base))
+    if world.is_leader and has_names_of_peft(model):
+        save_adapter(model, folder / ADAPTER_FOLDER, base=str(base))
     device = next(model.parameters()).device
     length = min(32, model.config.max_position_embeddings)
     tokens = torch.arange(length, device=device)[None] % model.config.vocab_size

@@ -77,7 +77,7 @@ def finetune(job: Job[FinetuneSettings]) -> Outcome:
     length = round(batches.tokens_per_step / batches.rows)
     flops = model.config.flops_per_token(length)
     fitted = fit(job, settings, model, next_token, batches, measure, 4, flops)
-    merged(model, settings, job.folder, base.path)
+    merged(model, settings, job.folder, base.path, world)
     save_trained(model, base, job, world)
     return Outcome(
         counts={

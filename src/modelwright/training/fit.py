@@ -22,6 +22,7 @@ from modelwright.training.callbacks.measuring import Measure, Measuring
 from modelwright.training.callbacks.pruning import Pruning
 from modelwright.training.checkpoint import CheckpointWriter, TrainState, load_checkpoint
 from modelwright.training.compiling import compile_blocks, should_compile
+from modelwright.training.guard import GuardSettings
 from modelwright.training.heap import kept_heap
 from modelwright.training.interrupts import stop_requests
 from modelwright.training.live_tensors import StepShape
@@ -92,6 +93,7 @@ def fit(
     flops_per_token: float,
     samples: Samples | None = None,
     prepare: Prepare | None = None,
+    guard: GuardSettings | None = None,
 ) -> Fitted:
     """Train ``model`` in place, going on from a checkpoint in the job's scratch folder.
 
@@ -115,6 +117,8 @@ def fit(
         Written at every measurement.
     prepare : callable, optional
         Looks at all micro-batches of a step before the first backward pass.
+    guard : GuardSettings, optional
+        When a step is bad.
 
     Raises
     ------
@@ -159,6 +163,7 @@ def fit(
         state = TrainState(step=0, tokens=0, horizon=horizon)
     else:
         job.progress.note(f"  going on from step {state.step:,}")
+    state.guard.settings = guard or GuardSettings()
     ready = PrefetchedBatches(SharedBatches(batches, world), device)
     writer = CheckpointWriter(checkpoints, model, optimizers, extras, world.is_leader)
     with (
@@ -207,6 +212,7 @@ def fit(
                 watch.listeners,
                 prepare,
                 world,
+                settings.seed,
             )
             loop.run()
         model.eval()

@@ -54,6 +54,8 @@ class GuardSettings:
         Steps one after the other, with high losses or left out, at which training should stop.
     in_window : int
         Steps left out in a window at which training should stop.
+    watches_loss : bool
+        Whether high losses count: those of policy gradients say nothing.
     """
 
     window: int = 128
@@ -64,6 +66,7 @@ class GuardSettings:
     high_norm: float = 10.0
     in_a_row: int = 8
     in_window: int = 32
+    watches_loss: bool = True
 
 
 @dataclass(frozen=True)
@@ -155,10 +158,11 @@ class Guard:
         middle = statistics.median(losses)
         spread = NORMAL_DEVIATION * statistics.median(abs(loss - middle) for loss in losses)
         above = max(self.settings.loss_deviations * spread, self.settings.loss_share * abs(middle))
-        norm = statistics.median(past.gradient_norm for past in known)
-        return Limits(
-            middle + above, self.settings.raised_norm * norm, self.settings.high_norm * norm
-        )
+        # A step that teaches nothing, as when all rewards are alike, says nothing of others.
+        norms = [past.gradient_norm for past in known if past.gradient_norm > 0]
+        norm = statistics.median(norms) if len(norms) >= self.settings.first else math.inf
+        loss = middle + above if self.settings.watches_loss else math.inf
+        return Limits(loss, self.settings.raised_norm * norm, self.settings.high_norm * norm)
 
     def judge(self, step: int, loss: float, gradient_norm: float, learning_rate: float) -> Verdict:
         """Say what to do with a step, and remember it.

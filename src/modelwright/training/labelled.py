@@ -21,13 +21,22 @@ class LabelledAnswer:
     ----------
     prompt, answer : tuple of int
         Ids.
+    trained : tuple of bool
+        Which ids of the answer the model says itself.
     is_good : bool
         Its label.
     """
 
     prompt: tuple[int, ...]
     answer: tuple[int, ...]
+    trained: tuple[bool, ...]
     is_good: bool
+
+    def behind(self, prompt: Sequence[int], longest: int) -> TokenizedExample:
+        """The answer behind a prompt, cut off where both are longer than ``longest``."""
+        room = longest - len(prompt)
+        ids = [*prompt, *self.answer[:room]]
+        return TokenizedExample.of(ids, [False] * len(prompt) + [*self.trained[:room]], False)
 
 
 @dataclass(frozen=True)
@@ -38,24 +47,24 @@ class LabelledBatch:
     ----------
     sequences : Sequences
         The answers behind their prompts.
-    mismatched : Sequences
-        The same prompts, with answers to others.
+    mismatched : Sequences or None
+        The same prompts, with answers to others; None where no baseline is worked out.
     weights : Tensor
         How much each counts (N,), float32.
     is_good : Tensor
         Labels (N,), bool.
     reference, mismatched_reference : Tensor
-        Log-probabilities of the answers under the reference (N,), float32.
+        Log-probabilities of the answers under the reference (N,), float32; the latter as above.
     baseline : Tensor
         The step's estimate of the divergence from the reference, a float32 scalar.
     """
 
     sequences: Sequences
-    mismatched: Sequences
+    mismatched: Sequences | None
     weights: Tensor
     is_good: Tensor
     reference: Tensor
-    mismatched_reference: Tensor
+    mismatched_reference: Tensor | None
     baseline: Tensor
 
     @property
@@ -103,11 +112,16 @@ def partners(answers: Sequence[LabelledAnswer]) -> list[int]:
     return found
 
 
-def mismatch(answers: Sequence[LabelledAnswer]) -> list[TokenizedExample]:
-    """Each prompt with the answer of its partner."""
+def matched(answers: Sequence[LabelledAnswer]) -> list[TokenizedExample]:
+    """Each prompt with its answer."""
+    return [one.behind(one.prompt, len(one.prompt) + len(one.answer)) for one in answers]
+
+
+def mismatch(answers: Sequence[LabelledAnswer], longest: int) -> list[TokenizedExample]:
+    """Each prompt with the answer of its partner, both together at most ``longest`` ids."""
     order = partners(answers)
     return [
-        joined(answer.prompt, answers[partner].answer)
+        answers[partner].behind(answer.prompt, longest)
         for answer, partner in zip(answers, order, strict=True)
     ]
 
@@ -119,7 +133,8 @@ def labelled_batches(
     seed: int,
     layout: Layout,
     reference: Tensor,
-    mismatched_reference: Tensor,
+    others: Sequence[TokenizedExample] | None = None,
+    others_reference: Tensor | None = None,
 ) -> ExampleBatches[LabelledBatch]:
     """Batches of labelled answers.
 
@@ -133,24 +148,29 @@ def labelled_batches(
         Sets the order.
     layout : Layout
         How they are put together.
-    reference, mismatched_reference : Tensor
-        Log-probabilities under the reference of the answers behind their own prompts, and of those
-        of :func:`mismatch` (answers,).
+    reference : Tensor
+        Log-probabilities under the reference of the answers behind their own prompts (answers,).
+    others : sequence of TokenizedExample, optional
+        Those of :func:`mismatch`, for a baseline.
+    others_reference : Tensor, optional
+        Log-probabilities of these (answers,).
     """
-    matched = [joined(one.prompt, one.answer) for one in answers]
-    others = mismatch(answers)
+    own = matched(answers)
 
     def make(step: Sequence[int], part: slice) -> LabelledBatch:
         numbers = list(step[part])
         return LabelledBatch(
-            lay_out([matched[number] for number in numbers], layout),
-            lay_out([others[number] for number in numbers], layout),
+            lay_out([own[number] for number in numbers], layout),
+            None if others is None else lay_out([others[number] for number in numbers], layout),
             torch.ones(len(numbers)),
             torch.tensor([answers[number].is_good for number in numbers]),
             reference[numbers],
-            mismatched_reference[numbers],
+            None if others_reference is None else others_reference[numbers],
             torch.zeros(()),
         )
 
-    lengths = [len(one.ids) + len(two.ids) for one, two in zip(matched, others, strict=True)]
+    lengths = [
+        len(one.ids) + (0 if others is None else len(others[number].ids))
+        for number, one in enumerate(own)
+    ]
     return ExampleBatches(lengths, rows, micro_rows, seed, make)

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from modelwright.models.sharded import whole
 from modelwright.models.transformer import DecoderModel
+from modelwright.tokens.order import keyed_hash
 from modelwright.training.batches import Batches
 from modelwright.training.callbacks.callback import Callback, ReportListener, StepReport
 from modelwright.training.checkpoint import TrainState
@@ -50,6 +51,8 @@ class Loop:
         Looks at all micro-batches of a step before the first backward pass.
     world : World
         The processes that train together; each has its share of the batches.
+    seed : int
+        Of what a model leaves to chance in training.
     """
 
     model: DecoderModel
@@ -64,6 +67,7 @@ class Loop:
     listeners: Sequence[ReportListener] = field(default_factory=list)
     prepare: Prepare | None = None
     world: World = ALONE
+    seed: int = 0
     _open: _OpenStep | None = field(default=None, init=False)
 
     def run(self) -> None:
@@ -160,6 +164,9 @@ class Loop:
     def _backward(self, batches: Sequence[MicroBatch], totals: Totals) -> dict[str, Tensor]:
         """Leave the gradients of the whole step in the parameters; return its mean losses."""
         device = next(self.model.parameters()).device
+        if any(isinstance(one, nn.Dropout) for one in self.model.modules()):  # adapters may have
+            place = self.state.step * self.world.size + self.world.rank
+            torch.manual_seed(keyed_hash(self.seed, place))
         autocast = torch.autocast(
             device.type, self.precision, enabled=self.precision != torch.float32
         )

@@ -202,6 +202,8 @@ class AdaptationSettings(LoopSettings):
 
     @model_validator(mode="after")
     def _quantized_is_adapted(self) -> AdaptationSettings:
+        if self.shard and self.adapter:
+            raise ValueError("a model in pieces cannot get an adapter; leave one of the two out")
         if self.quantize and not self.adapter:
             raise ValueError("a quantized model is not trained itself; give an adapter")
         return self

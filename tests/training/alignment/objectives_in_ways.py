@@ -24,7 +24,7 @@ from modelwright.models.sharded import whole
 from modelwright.models.transformer import CausalLM, DecoderModel, initialise
 from modelwright.training.batches import example_batch
 from modelwright.training.examples import TokenizedExample
-from modelwright.training.labelled import LabelledAnswer, joined, labelled_batches
+from modelwright.training.labelled import LabelledAnswer, joined, labelled_batches, mismatch
 from modelwright.training.losses.preference import PREFERENCE_LOSSES
 from modelwright.training.micro_batch import summed_totals
 from modelwright.training.objectives.next_token import next_token
@@ -107,13 +107,19 @@ def pair_case(objective: Objective, kind: str = "policy", scores_prompts: bool =
 
 def labelled_case(prepare: Prepare | None) -> Case:
     made = [
-        LabelledAnswer(tuple(ids(3 + number)), tuple(ids(2 + number % 4)), number % 3 > 0)
+        LabelledAnswer(
+            tuple(ids(3 + number)),
+            tuple(ids(2 + number % 4)),
+            (True,) * (2 + number % 4),
+            number % 3 > 0,
+        )
         for number in range(ITEMS)
     ]
     own, others = -18 + numbers(ITEMS), -22 + numbers(ITEMS)  # the baseline is above 0
 
     def batches(size: int, packs: bool) -> list[Any]:
-        source = labelled_batches(made, ITEMS, size, 0, Layout(0, packs), own, others)
+        mismatched = None if prepare is None else mismatch(made, longest=64)
+        source = labelled_batches(made, ITEMS, size, 0, Layout(0, packs), own, mismatched, others)
         return source.at(0)
 
     return Case(kto(0.1, 1.0, 1.3), batches, prepare=prepare)
@@ -135,7 +141,7 @@ def supervised_case() -> Case:
 def rollout(lengths: Sequence[int]) -> tuple[Rollout, list[Prompt]]:
     prompts = [Prompt(tuple(ids(3 + number)), "", {}) for number in range(2)]
     answers = [
-        Answer(place * 2 // ITEMS, ids(length), "", length < 6, numbers(length).tolist())
+        Answer(place * 2 // ITEMS, ids(length), "", length < 4, numbers(length).tolist())
         for place, length in enumerate(lengths)
     ]
     made = Rollout(0, answers, numbers(2, ITEMS // 2), {}, kl_coefficient=0.05, facts={"reward": 1})
@@ -146,7 +152,9 @@ def rollout(lengths: Sequence[int]) -> tuple[Rollout, list[Prompt]]:
     return Rollout(0, answers, made.rewards, {}, said, 0.05, {"reward": 1.0}), prompts
 
 
-def policy_case(loss: PolicyLoss, aggregation: Any, has_values: bool = False) -> Case:
+def policy_case(
+    loss: PolicyLoss, aggregation: Any, has_values: bool = False, counts_unfinished: bool = True
+) -> Case:
     made, prompts = rollout([2, 5, 3, 6, 4, 3])
     estimate = by_value(1.0, 0.95, "k1", False) if has_values else by_group("group")
     learnt = estimate(made)
@@ -154,7 +162,15 @@ def policy_case(loss: PolicyLoss, aggregation: Any, has_values: bool = False) ->
     def batches(size: int, packs: bool) -> list[Any]:
         plan = RolloutPlan(2, ITEMS // 2, 1, ITEMS, size, 64, 0)
         return policy_batches(
-            made, range(ITEMS), prompts, learnt, plan, Layout(0, packs), aggregation, 6, True
+            made,
+            range(ITEMS),
+            prompts,
+            learnt,
+            plan,
+            Layout(0, packs),
+            aggregation,
+            6,
+            counts_unfinished,
         )
 
     return Case(policy(loss), batches, "policy with value" if has_values else "policy")
@@ -180,6 +196,9 @@ def cases() -> dict[str, Callable[[], Case]]:
         "kto": lambda: labelled_case(with_baseline),
         "apo_zero_unpaired": lambda: labelled_case(None),
         "grpo": lambda: policy_case(PolicyLoss(), "grpo"),
+        "grpo without unfinished": lambda: policy_case(
+            PolicyLoss(), "grpo", counts_unfinished=False
+        ),
         "dapo": lambda: policy_case(PolicyLoss(clip_high=0.28), "dapo"),
         "dr_grpo": lambda: policy_case(PolicyLoss(), "dr_grpo"),
         "luspo": lambda: policy_case(PolicyLoss(entropy_weight=0.1), "luspo"),

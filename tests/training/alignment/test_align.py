@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,11 @@ from modelwright.models.pretrained import load_model, load_weights, save_model
 from modelwright.models.sequence_classifier import load_classifier
 from modelwright.models.transformer import CausalLM
 from modelwright.tokens.files import TOKENIZER_FILES
+from modelwright.tokens.tokenizer import Tokenizer
 from modelwright.training.alignment.align import align
+from modelwright.training.alignment.online import policy_loss
 from modelwright.training.alignment.reward_model import reward_model
+from modelwright.training.alignment.rows import read_labelled
 from modelwright.training.alignment.settings import AlignSettings, RewardModelSettings
 from modelwright.training.finetune import finetune
 from modelwright.training.settings import FinetuneSettings
@@ -121,11 +125,21 @@ def test_every_method_trains_measures_and_saves(bench: Bench, method: str) -> No
     assert all(row["loss"] == row["loss"] for row in rows if "loss" in row)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_run_that_was_cut_off_ends_with_the_same_bytes(bench: Bench, method: str) -> None:
-    whole, _ = bench.align("whole", method)
+@pytest.mark.parametrize(
+    ("method", "adapter"),
+    [
+        *((method, {}) for method in METHODS),
+        ("dpo", {"adapter": "lora", "adapter_start": "pissa", "adapter_rank": 4}),
+        ("dpo", {"adapter": "lora", "adapter_dropout": 0.3, "adapter_rank": 4}),
+        ("grpo", {"adapter": "dora", "adapter_rank": 4}),
+    ],
+)
+def test_a_run_that_was_cut_off_ends_with_the_same_bytes(
+    bench: Bench, method: str, adapter: dict[str, Any]
+) -> None:
+    whole, _ = bench.align("whole", method, **adapter)
     rows, settings = METHODS[method]
-    values = {**COMMON, **settings, "method": method}
+    values = {**COMMON, **settings, "method": method, **adapter}
     job = bench.job("cut", rows, AlignSettings.model_validate(values))
     given_up = list[int]()
 
@@ -204,6 +218,74 @@ def test_a_method_that_would_learn_nothing_is_refused() -> None:
     for method in ("dpo", "kto", "online_dpo"):
         with pytest.raises(ValueError, match="learns nothing"):
             AlignSettings.model_validate({"method": method, "beta": 0})
+
+
+def test_what_has_no_part_in_a_method_is_refused() -> None:
+    refused: list[dict[str, Any]] = [
+        {"method": "grpo", "kl_target": 1.0},
+        {"method": "dpo", "kl_target": 1.0},
+        {"method": "dpo", "label_smoothing": 0.1},
+        {"method": "dpo", "adapter": "lora", "shard": True},
+        {"method": "dpo", "quantize": "nf4"},
+    ]
+    for values in refused:
+        with pytest.raises(ValueError, match=r"kl_target|label_smoothing|pieces|quantized"):
+            AlignSettings.model_validate(values)
+
+
+@pytest.mark.parametrize("method", ["rloo", "ppo"])
+def test_divergence_is_paid_in_the_reward_alone(method: str) -> None:
+    settings = AlignSettings.model_validate({"method": method, "beta": 0.5})
+    assert not policy_loss(settings).is_kl_in_loss
+    assert policy_loss(AlignSettings.model_validate({"method": "grpo"})).is_kl_in_loss
+
+
+def test_a_reward_model_with_an_adapter(bench: Bench) -> None:
+    values = {**COMMON, "budget": "30 steps", "adapter": "lora", "adapter_rank": 4}
+    job = bench.job("reward", PAIRS, RewardModelSettings.model_validate(values))
+    outcome = reward_model(job)
+    assert outcome.metrics["validation_accuracy"] == 1.0
+    assert load_classifier(job.folder).score.weight.shape == (1, 64)
+
+
+@pytest.mark.parametrize("method", ["dpo", "grpo"])
+def test_early_stopping_keeps_the_best(bench: Bench, method: str) -> None:
+    _, outcome = bench.align("out", method, early_stopping=1)
+    assert outcome.counts["steps"] <= 6
+    rows, settings = METHODS[method]
+    values = {**COMMON, **settings, "method": method, "early_stopping": 1}
+    job = bench.job("none", rows, AlignSettings.model_validate(values))
+    (job.input("examples").path / "heldout.jsonl").write_text("")
+    with pytest.raises(UsageError, match="held-out"):
+        align(job)
+
+
+def test_kto_with_long_prompts_and_one_held_out_prompt(bench: Bench) -> None:
+    word = "path join "
+    rows = [
+        {"prompt": word * 12, "completion": "yes", "label": True},
+        {"prompt": "two", "completion": word * 12, "label": False},
+    ]
+    values = {**COMMON, "method": "kto", "batch_rows": 2, "budget": "2 steps"}
+    job = bench.job("kto", rows, AlignSettings.model_validate(values))
+    (job.input("examples").path / "heldout.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    outcome = align(job)
+    assert outcome.counts["examples"] == 2
+    assert "validation_loss" not in outcome.metrics
+
+
+def test_other_peoples_words_in_an_answer_are_not_learnt(bench: Bench, tmp_path: Path) -> None:
+    turns = [
+        {"role": role, "content": text}
+        for role, text in (("assistant", "call"), ("user", "result"), ("assistant", "done"))
+    ]
+    row = {"prompt": [{"role": "user", "content": "go"}], "completion": turns, "label": True}
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    tokenizer = Tokenizer.load(bench.base)
+    (answer,) = read_labelled(path, tokenizer, 64, Counter())
+    said = [one for one, is_said in zip(answer.answer, answer.trained, strict=True) if is_said]
+    assert tokenizer.decode(said) == "calldone"
 
 
 def test_a_reward_model_as_reward(bench: Bench) -> None:

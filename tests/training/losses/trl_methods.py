@@ -388,12 +388,17 @@ def unpaired(loss_type: str) -> Any:
 
 
 def labelled(batch: list[Judged]) -> list[LabelledAnswer]:
-    return [LabelledAnswer(tuple(one.prompt), tuple(one.answer), one.desirable) for one in batch]
+    return [
+        LabelledAnswer(
+            tuple(one.prompt), tuple(one.answer), (True,) * len(one.answer), one.desirable
+        )
+        for one in batch
+    ]
 
 
 def labelled_inputs(reference: CausalLM, batch: list[Judged]) -> LabelledBatch:
     own = lay_out([joined(one.prompt, one.answer) for one in batch], Layout(0))
-    others = lay_out(mismatch(labelled(batch)), Layout(0))
+    others = lay_out(mismatch(labelled(batch), longest=64), Layout(0))
     with torch.no_grad():
         known, known_others = (
             sequences.sums(scored_log_probabilities(reference, sequences))
@@ -561,7 +566,9 @@ class PolicyMethod:
         return PolicyBatch(
             sequences=sequences,
             mask=mask,
-            weights=weights,
+            places=mask.flatten().nonzero().flatten(),
+            weights=torch.ones(len(batch), 1),
+            token_weights=weights,
             divisor=float(divisor),
             advantages=torch.tensor([[rollout.advantage] for rollout in batch]),
             sampler=old,

@@ -177,7 +177,7 @@ def principal_parts(weight: Tensor, rank: int, scaling: float) -> tuple[Tensor, 
     """
     left, values, right = torch.linalg.svd(weight, full_matrices=False)
     roots = (values[:rank] / scaling).sqrt()
-    return roots[:, None] * right[:rank], (left[:, :rank] * roots).contiguous()
+    return (roots[:, None] * right[:rank]).contiguous(), (left[:, :rank] * roots).contiguous()
 
 
 def _weight_of(layer: nn.Linear | QuantizedLinear) -> Tensor:

@@ -15,6 +15,7 @@ from modelwright.models.adapters.saved_module import SavedModule
 from modelwright.models.module_tree import copy_of, replace_module
 from modelwright.models.quantization.base import dequantized, linear_of
 from modelwright.models.quantization.linear import QuantizedLinear
+from modelwright.models.sequence_classifier import SequenceClassifier
 from modelwright.models.transformer import CausalLM
 
 TOLERANCES = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
@@ -79,6 +80,12 @@ def merge_adapter(model: nn.Module, tokens: Tensor, tolerance: float | None = No
 
 @torch.no_grad()
 def _outputs(model: nn.Module, tokens: Tensor) -> Tensor:
+    """Logits, or the scores of whole rows of a model that has a head for these."""
+    if isinstance(model, SequenceClassifier):
+        rows, length = tokens.shape
+        lasts = torch.arange(1, rows + 1, device=tokens.device) * length - 1
+        scores: Tensor = model(tokens, lasts)
+        return scores.float()
     outputs: Tensor = model(tokens)
     return outputs.float()
 

@@ -248,10 +248,15 @@ def _places(model: nn.Module) -> list[str]:
     ]
 
 
-def _expect_names_of_ours(model: nn.Module) -> None:
-    """PEFT finds layers by the names that they have in ``transformers``."""
+def has_names_of_peft(model: nn.Module) -> bool:
+    """Whether the model's layers are called as in ``transformers``, by which PEFT finds them."""
     family = getattr(getattr(model, "config", None), "family", None)
-    if family is not None and family_named(family).to_their_names is not as_they_are:
+    return family is None or family_named(family).to_their_names is as_they_are
+
+
+def _expect_names_of_ours(model: nn.Module) -> None:
+    if not has_names_of_peft(model):
+        family = getattr(getattr(model, "config", None), "family", None)
         raise InputError(
             f"PEFT's folders name the layers of the family '{family}' otherwise, and several of "
             "ours are one of theirs",

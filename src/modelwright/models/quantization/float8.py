@@ -27,9 +27,10 @@ def use_float8(model: nn.Module) -> int:
     does most harm, is to be left out by giving the blocks only.
     """
     count = 0
-    for parent in list(model.modules()):
+    for place, parent in list(model.named_modules()):
+        is_adapter = "lora_" in place  # small, and kept in float32
         for name, layer in list(parent.named_children()):
-            if type(layer) is nn.Linear and _fits(layer):
+            if type(layer) is nn.Linear and _fits(layer) and not is_adapter:
                 setattr(parent, name, Float8Linear(layer))
                 count += 1
     return count

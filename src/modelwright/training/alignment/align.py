@@ -25,7 +25,9 @@ from modelwright.training.alignment.offline import Setup, offline_task
 from modelwright.training.alignment.online import ONLINE, OnlineTask, online_task
 from modelwright.training.alignment.rates import with_rate
 from modelwright.training.alignment.settings import AlignSettings
+from modelwright.training.callbacks.early_stopping import check_measured
 from modelwright.training.fit import Fitted, fit
+from modelwright.training.guard import GuardSettings
 from modelwright.training.parallel.shares import micro_rows
 from modelwright.training.parallel.world import this_world
 from modelwright.training.pretrain import save_trained
@@ -65,6 +67,7 @@ def align(job: Job[AlignSettings]) -> Outcome:
     if is_online:
         return _online(setup, settings)
     task = offline_task(setup)
+    check_measured(settings.early_stopping, task.held_out)
     job.progress.note(f"  {task.examples:,} examples, {len(task.held_out)} held-out batches")
 
     def measure() -> dict[str, float]:
@@ -92,6 +95,7 @@ def _online(setup: Setup, settings: AlignSettings) -> Outcome:
     job, model = setup.job, setup.model
     with open_rewards(settings.rewards, Path.cwd()) as rewards:
         task = online_task(setup, rewards)
+        check_measured(settings.early_stopping, task.held_out)
         plan = task.batches.plan
         job.progress.note(
             f"  {task.prompts:,} prompts; {plan.answers} answers a rollout, {plan.steps} steps each"
@@ -105,6 +109,7 @@ def _online(setup: Setup, settings: AlignSettings) -> Outcome:
             _measure(setup, task, rewards.score),
             MEASUREMENTS,
             model.config.flops_per_token(plan.longest),
+            guard=GuardSettings(watches_loss=settings.method == "rejection"),
         )
     return _finish(setup, settings, fitted, {"prompts": task.prompts})
 
@@ -128,7 +133,7 @@ def _finish(
     if isinstance(model, PolicyWithValue):
         model = without_value_head(model)
     base = setup.job.input("base")
-    merged(model, settings, setup.job.folder, base.path)
+    merged(model, settings, setup.job.folder, base.path, setup.world)
     save_trained(model, base, setup.job, setup.world)
     return Outcome(
         counts={
@@ -146,5 +151,9 @@ def _finish(
             **fitted.measures,
         },
         licences=sorted(reward_licences(settings)),
-        settings=fitted.settings,
+        settings={
+            **fitted.settings,
+            "learning_rate": settings.learning_rate,
+            "beta": settings.beta_of_method(),
+        },
     )

@@ -18,7 +18,22 @@ PROMPTS = 128
 def rewards_on(
     setup: Setup, prompts: Sequence[Prompt], score: Callable[[Sequence[Sample]], list[Scored]]
 ) -> dict[str, float]:
-    """Mean rewards of the likeliest answers to an even choice of prompts."""
+    """Mean rewards of the likeliest answers to some prompts, the same in all processes.
+
+    The leader draws and scores them.
+    """
+    names = ["reward", *(f"reward_{one.name or one.kind}" for one in setup.settings.rewards)]
+    means = [0.0] * len(names)
+    if setup.world.is_leader:
+        means = _means(setup, prompts, score)
+    values = setup.world.sum(*means)
+    return {f"validation_{name}": value for name, value in zip(names, values, strict=True)}
+
+
+def _means(
+    setup: Setup, prompts: Sequence[Prompt], score: Callable[[Sequence[Sample]], list[Scored]]
+) -> list[float]:
+    """Of the sum of all rewards, and of each."""
     stride = max(1, len(prompts) // PROMPTS)
     numbers = list(range(0, len(prompts), stride))[:PROMPTS]
     settings = setup.settings
@@ -35,10 +50,11 @@ def rewards_on(
             for one in answers
         ]
     )  # fmt: skip
-    means = {"validation_reward": _mean([one.total for one in scored])}
-    for name in scored[0].parts:
-        means[f"validation_reward_{name}"] = _mean([one.parts[name] for one in scored])
-    return means
+    parts = scored[0].parts
+    return [
+        _mean([one.total for one in scored]),
+        *(_mean([one.parts[name] for one in scored]) for name in parts),
+    ]
 
 
 def _mean(values: Sequence[float | None]) -> float:

@@ -19,7 +19,13 @@ from modelwright.tokens.tokenizer import Tokenizer
 from modelwright.training.alignment.rows import read_labelled, read_pairs
 from modelwright.training.alignment.settings import AlignSettings
 from modelwright.training.examples import ExampleBatches, TokenizedExample
-from modelwright.training.labelled import joined, labelled_batches, mismatch
+from modelwright.training.labelled import (
+    LabelledAnswer,
+    LabelledBatch,
+    labelled_batches,
+    matched,
+    mismatch,
+)
 from modelwright.training.micro_batch import MicroBatch
 from modelwright.training.objectives.objective import Objective, Prepare
 from modelwright.training.objectives.preference import preference
@@ -198,24 +204,27 @@ def labelled_task(setup: Setup) -> Task:
     """KTO learns from labelled answers."""
     settings = setup.settings
     train, held_out = setup.read(read_labelled)
+    if settings.uses_baseline and len({one.prompt for one in held_out}) < 2:
+        held_out = []  # nothing to work a baseline out of
+    longest = setup.model.config.max_position_embeddings
 
-    def batches(answers: list[Any], rows: int, name: str) -> ExampleBatches[Any]:
-        own = [joined(one.prompt, one.answer) for one in answers]
+    def batches(
+        answers: list[LabelledAnswer], rows: int, name: str
+    ) -> ExampleBatches[LabelledBatch]:
+        own = setup.reference(name, matched(answers))
+        others, known = None, None
+        if settings.uses_baseline:
+            others = mismatch(answers, longest)
+            known = setup.reference(f"{name} behind other prompts", others)
         return labelled_batches(
-            answers,
-            rows,
-            setup.micro_rows,
-            settings.seed,
-            setup.layout,
-            setup.reference(name, own),
-            setup.reference(f"{name} behind other prompts", mismatch(answers)),
+            answers, rows, setup.micro_rows, settings.seed, setup.layout, own, others, known
         )
 
     assert settings.batch_rows is not None
     return Task(
         kto(settings.beta_of_method(), settings.good_weight, settings.bad_weight),
         batches(train, settings.batch_rows, "the answers"),
-        batches(held_out, len(held_out), "held-out answers").at(0) if len(held_out) > 1 else [],
+        list(batches(held_out, len(held_out), "held-out answers").at(0)) if held_out else [],
         with_baseline if settings.uses_baseline else None,
         len(train),
     )

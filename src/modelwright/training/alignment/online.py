@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -91,7 +92,7 @@ def online_task(setup: Setup, rewards: Rewards) -> OnlineTask:
     room = context - settings.answer_tokens
     folder = setup.job.input("examples").path
     prompts = read_prompts(folder / "train.jsonl", setup.tokenizer, room, setup.dropped)
-    held_out = read_prompts(folder / "heldout.jsonl", setup.tokenizer, room, setup.dropped)
+    held_out = read_prompts(folder / "heldout.jsonl", setup.tokenizer, room, Counter())
     plan = plan_of(settings, setup.micro_rows, prompts)
     maker = RolloutMaker(
         setup.model,
@@ -114,7 +115,8 @@ def online_task(setup: Setup, rewards: Rewards) -> OnlineTask:
         setup.job.scratch / "rollouts",
         setup.job.scratch / "checkpoints",
         len(prompts),
-        RolloutLog(setup.job.log / LOG, prompts, setup.world.is_leader),
+        RolloutLog(setup.job.log / LOG, prompts),
+        setup.world,
     )
     return OnlineTask(objective_of(settings), batches, len(prompts), held_out)
 
@@ -170,9 +172,10 @@ def policy_loss(settings: AlignSettings) -> PolicyLoss:
         surrogate=settings.surrogate,
         level=settings.ratio or usual,
         clip_low=settings.clip_low,
-        clip_high=settings.clip_high,
+        clip_high=settings.clip_high or (5.0 if settings.surrogate == "cispo" else 0.2),
         ratio_ceiling=settings.ratio_ceiling,
         kl_form=settings.kl or "k3",
+        is_kl_in_loss=settings.method == "grpo",
         entropy_weight=settings.entropy_weight,
         temperature=settings.temperature,
         value_weight=settings.value_weight,

@@ -14,6 +14,7 @@ from modelwright.training.alignment.offline import read_both
 from modelwright.training.alignment.rates import with_rate
 from modelwright.training.alignment.rows import read_pairs
 from modelwright.training.alignment.settings import RewardModelSettings
+from modelwright.training.callbacks.early_stopping import check_measured
 from modelwright.training.fit import fit
 from modelwright.training.objectives.reward import reward
 from modelwright.training.pairs import pair_batches
@@ -52,6 +53,7 @@ def reward_model(job: Job[RewardModelSettings]) -> Outcome:
     layout = Layout(tokenizer.end_of_text, settings.packs)
     batches = pair_batches(train, settings.batch_rows, rows, settings.seed, layout)
     measured = pair_batches(held_out, len(held_out), rows, 0, layout).at(0) if held_out else []
+    check_measured(settings.early_stopping, measured)
     objective = reward(settings.centring)
     job.progress.note(f"  {len(train):,} pairs, {len(held_out):,} held out")
 
@@ -64,7 +66,7 @@ def reward_model(job: Job[RewardModelSettings]) -> Outcome:
     length = max(1, batches.tokens_per_step // batches.rows // 2)
     flops = model.config.flops_per_token(min(length, context))
     fitted = fit(job, settings, model, objective, batches, measure, MEASUREMENTS, flops)
-    merged(model, settings, job.folder, base.path)
+    merged(model, settings, job.folder, base.path, world)
     tensors = model_tensors(model)
     if world.is_leader:
         save_classifier(model.config, tensors, job.folder)
@@ -84,5 +86,5 @@ def reward_model(job: Job[RewardModelSettings]) -> Outcome:
             **fitted.memory,
             **fitted.measures,
         },
-        settings=fitted.settings,
+        settings={**fitted.settings, "learning_rate": settings.learning_rate},
     )

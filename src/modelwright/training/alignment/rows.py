@@ -57,8 +57,13 @@ def read_labelled(
             dropped[TOO_LONG] += 1
         else:
             first = answer.trained.index(True)
-            ids = _example(answer).ids.tolist()
-            kept.append(LabelledAnswer(tuple(ids[:first]), tuple(ids[first:]), is_good))
+            example = _example(answer)
+            ids, trained = example.ids.tolist(), example.trained.tolist()
+            kept.append(
+                LabelledAnswer(
+                    tuple(ids[:first]), tuple(ids[first:]), tuple(trained[first:]), is_good
+                )
+            )
     return kept
 
 

@@ -30,6 +30,7 @@ BETA: dict[str, float] = {
 }
 """Where none is given: as the papers and TRL have it."""
 
+TAKE_SMOOTHING = {"cdpo", "robust", "exo_pair", "aot", "aot_unpaired"}
 NEED_BETA = ("dpo", "kto", "orpo", "simpo", "cpo", "online_dpo")
 
 
@@ -138,7 +139,12 @@ class AlignSettings(AdaptationSettings):
         "the answer (sequence_mean is GSPO)",
     )
     clip_low: float = Field(0.2, ge=0, description="how far the ratio may fall")
-    clip_high: float = Field(0.2, ge=0, description="how far the ratio may rise (DAPO: 0.28)")
+    clip_high: float | None = Field(
+        None,
+        gt=0,
+        description="how far the ratio may rise, by default 0.2 (DAPO: 0.28); in cispo the largest "
+        "ratio itself, by default 5",
+    )
     ratio_ceiling: float | None = Field(
         None, gt=1, description="most that the ratio counts where it is not clipped"
     )
@@ -168,6 +174,16 @@ class AlignSettings(AdaptationSettings):
     def _fits_method(self) -> AlignSettings:
         if self.beta == 0 and self.method in NEED_BETA:
             raise ValueError(f"{self.method} learns nothing with a beta of 0")
+        pays = self.method in ("grpo", "rloo", "ppo") and self.beta_of_method() > 0
+        if self.kl_target is not None and not pays:
+            raise ValueError("kl_target adapts beta, which has no part in this; give a --beta")
+        names = self.loss_weights().keys()
+        takes = self.method in ("simpo", "cpo") or bool(names & TAKE_SMOOTHING)
+        if self.label_smoothing and not takes:
+            raise ValueError(
+                f"label_smoothing changes nothing here; losses that take it: "
+                f"{', '.join(sorted(TAKE_SMOOTHING))}"
+            )
         return self
 
     def decisive(self) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from modelwright.models.sharded import like, whole
 from modelwright.training.checkpoint import TrainState
 from modelwright.training.optimizers.parameter_groups import trained_parameters
 
-MEASURE = "validation_loss"
-"""What is compared; the lower the better."""
+LOSS, REWARD = "validation_loss", "validation_reward"
+"""What is compared: the lower the better, or, where there is one, the higher."""
 
 _PREFIX = "weights/"
 
@@ -33,6 +33,10 @@ def check_measured(patience: int | None, measured: Sequence[object]) -> None:
             fix="hold some out (validation_fraction of prepare, heldout.jsonl of examples), or "
             "leave early stopping out",
         )
+
+
+def _badness(values: dict[str, float]) -> float:
+    return -values[REWARD] if REWARD in values else values.get(LOSS, math.inf)
 
 
 class EarlyStopping:
@@ -62,7 +66,7 @@ class EarlyStopping:
 
     def look(self, state: TrainState, values: dict[str, float]) -> None:
         """Take a measurement into account; ends the run if it was one too many."""
-        if values[MEASURE] < self.best.get(MEASURE, math.inf):
+        if _badness(values) < _badness(self.best):
             self.best, self.step, self.since = dict(values), state.step, 0
             self._weights = {name: p.detach().clone() for name, p in self._parameters.items()}
         else:

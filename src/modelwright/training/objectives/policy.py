@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from modelwright.models.policy_with_value import PolicyWithValue
@@ -13,7 +12,6 @@ from modelwright.models.transformer import CausalLM
 from modelwright.training.losses.kl import KLForm, kl_estimates, kl_penalties
 from modelwright.training.losses.log_probabilities import (
     log_probabilities_and_entropies,
-    to_rows,
 )
 from modelwright.training.losses.policy import (
     RatioLevel,
@@ -48,6 +46,8 @@ class PolicyLoss:
         δ of the two-sided clip.
     kl_form : {"k1", "k2", "k3"}
         Estimate of the divergence from the reference.
+    is_kl_in_loss : bool
+        Whether it is paid in the loss; RLOO and PPO pay it in the reward.
     is_kl_unbiased : bool
         Whether its gradient is made unbiased by the importance ratio.
     entropy_weight : float
@@ -64,6 +64,7 @@ class PolicyLoss:
     clip_high: float = 0.2
     ratio_ceiling: float | None = None
     kl_form: KLForm = "k3"
+    is_kl_in_loss: bool = True
     is_kl_unbiased: bool = True
     entropy_weight: float = 0.0
     temperature: float = 1.0
@@ -79,30 +80,30 @@ def policy(loss: PolicyLoss) -> Objective:
         found = log_probabilities_and_entropies(
             states, model.lm_head.weight, batch.sequences.targets, loss.temperature
         )
-        logs, entropies = (to_rows(values, batch.mask) for values in found)
+        logs, entropies = (batch.rows(values) for values in found)
         old = logs.detach() if batch.old is None else batch.old
         ratios = log_ratios(loss.level, logs, old, batch.mask).exp()
         losses = _surrogate(loss, ratios, batch.advantages, logs)
         measures = _measures(loss, batch, logs.detach(), entropies.detach(), ratios.detach())
-        if batch.reference is not None and batch.kl_coefficient:
+        if loss.is_kl_in_loss and batch.reference is not None and batch.kl_coefficient:
             unbiased = ratios if loss.is_kl_unbiased else None
             penalties = kl_penalties(loss.kl_form, logs, batch.reference, unbiased)
             losses = losses + batch.kl_coefficient * penalties
         if loss.entropy_weight:
             losses = losses - loss.entropy_weight * entropies
-        total = (losses * batch.weights).sum() / totals["policy"]
+        total = (losses * batch.token_weights * batch.weights).sum() / totals["policy"]
         means = {name: value / totals["ids"] for name, value in measures.items()}
         if isinstance(model, PolicyWithValue):
             assert batch.old_values is not None
             assert batch.returns is not None
-            values = to_rows(model.values(states), batch.mask)
+            values = batch.rows(model.values(states))
             value_losses = clipped_value_losses(
                 values, batch.old_values, batch.returns, loss.value_clip
             )
-            value_loss = (value_losses * batch.mask * _counts(batch)).sum() / totals["ids"]
+            value_loss = (value_losses * batch.mask * batch.weights).sum() / totals["ids"]
             total = total + loss.value_weight * value_loss
             means["value_loss"] = value_loss.detach()
-        share = len(batch.mask) / totals["answers"] * _counts(batch)
+        share = batch.weights.sum() / totals["answers"]
         facts = {name: value * share for name, value in batch.facts.items()}
         return Losses(total, {**means, **facts})
 
@@ -133,10 +134,5 @@ def _measures(
     }
     if batch.reference is not None:
         values["kl"] = kl_estimates("k3", logs, batch.reference)
-    counts = _counts(batch)
-    return {name: (value * batch.mask * counts).sum() for name, value in values.items()}
-
-
-def _counts(batch: PolicyBatch) -> Tensor:
-    """1, or 0 for filling."""
-    return batch.weights.any().to(torch.float32)
+    counts = batch.mask * batch.weights
+    return {name: (value * counts).sum() for name, value in values.items()}

@@ -48,6 +48,8 @@ def with_baseline(
     device = next(model.parameters()).device
     total, count = torch.zeros((), device=device), torch.zeros((), device=device)
     for batch in batches:
+        assert batch.mismatched is not None
+        assert batch.mismatched_reference is not None
         sums = batch.mismatched.sums(scored_log_probabilities(model, batch.mismatched))
         ratios = (sums - batch.mismatched_reference) * batch.weights
         total, count = total + ratios.sum(), count + batch.weights.sum()

@@ -143,6 +143,7 @@ class Optimizers:
             for key, value in optimizer.state[parameter].items()
         }
 
+    @torch.no_grad()
     def load_state_tensors(self, tensors: dict[str, Tensor]) -> None:
         """Restore what :meth:`state_tensors` gave.
 
@@ -158,7 +159,9 @@ class Optimizers:
             optimizer, parameter = self._by_name[name]
             value = value.to(parameter.device)
             is_of_parameter = value.shape == parameter.shape  # not a count of steps
-            optimizer.state[parameter][key] = like(parameter, value) if is_of_parameter else value
+            if is_of_parameter:  # laid out in memory as the parameter is: fused steps rely on it
+                value = torch.empty_like(parameter).copy_(like(parameter, value))
+            optimizer.state[parameter][key] = value
 
 
 @torch.no_grad()

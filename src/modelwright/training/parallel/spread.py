@@ -30,7 +30,10 @@ def forward_together(model: DecoderModel, objective: Objective) -> Forward:
     """Several processes, with a model that was sharded, or is copied to each."""
     if isinstance(model, FSDPModule):
         return _forward_sharded(model, objective)
-    copied = DistributedDataParallel(_Objective(model, objective))
+    copied = DistributedDataParallel(
+        _Objective(model, objective),
+        broadcast_buffers=False,  # tables and frozen weights are the same in each
+    )
 
     def forward(batch: MicroBatch, totals: Totals, is_last: bool) -> Losses:
         copied.require_backward_grad_sync = is_last  # as its no_sync(), which is a context

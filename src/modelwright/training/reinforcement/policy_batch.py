@@ -20,10 +20,14 @@ class PolicyBatch:
         Answers behind their prompts, the ids of answers scored.
     mask : Tensor
         Where answers have ids (N, L), bool; in the same order as the scored ids.
+    places : Tensor
+        The same as numbers (K,) in the flattened rows, int64.
     weights : Tensor
+        1 for each answer (N, 1), float32; 0 for filling.
+    token_weights : Tensor
         How much the loss of each id counts (N, L), float32.
     divisor : float
-        What these weights add to what the step's sum is divided by.
+        What these add to what the step's sum is divided by.
     advantages : Tensor
         How much better than expected, (N, 1) of whole answers or (N, L) of ids, float32.
     sampler : Tensor
@@ -43,7 +47,9 @@ class PolicyBatch:
 
     sequences: Sequences
     mask: Tensor
+    places: Tensor
     weights: Tensor
+    token_weights: Tensor
     divisor: float
     advantages: Tensor
     sampler: Tensor
@@ -66,9 +72,15 @@ class PolicyBatch:
 
     def totals(self) -> dict[str, float]:
         """``policy``, what weighted losses are divided by, ``answers`` and their ``ids``."""
-        counts = float(self.weights.any().item())  # filling counts nothing
         return {
-            "policy": self.divisor * counts,
-            "answers": len(self.mask) * counts,
-            "ids": float(self.mask.sum()) * counts,
+            "policy": self.divisor * float(self.weights.any()),
+            "answers": float(self.weights.sum()),
+            "ids": float((self.mask * self.weights).sum()),
         }
+
+    def rows(self, values: Tensor) -> Tensor:
+        """Values (K,) of the scored ids in rows (N, L), 0 elsewhere."""
+        # By number, not by mask: that would make the host wait for a GPU.
+        return (
+            values.new_zeros(self.mask.numel()).scatter(0, self.places, values).view_as(self.mask)
+        )

@@ -13,6 +13,7 @@ from modelwright.tokens.order import Permutation
 from modelwright.training.checkpoint import newest_step
 from modelwright.training.losses.policy import Aggregation, token_weights
 from modelwright.training.micro_batch import BatchT
+from modelwright.training.parallel.world import ALONE, World
 from modelwright.training.reinforcement.advantages import Estimate, Learnt
 from modelwright.training.reinforcement.policy_batch import PolicyBatch
 from modelwright.training.reinforcement.prompts import Prompt
@@ -100,6 +101,8 @@ class RolloutBatches(Generic[BatchT]):
         How many prompts there are.
     on_rollout : callable
         Told of every rollout that was made.
+    world : World
+        The processes: the leader makes rollouts, all read them.
     """
 
     has_one_shape = False
@@ -115,9 +118,10 @@ class RolloutBatches(Generic[BatchT]):
         checkpoints: Path,
         prompt_count: int,
         on_rollout: Callable[[Rollout], None],
+        world: World = ALONE,
     ):
         self.plan, self.folder, self.checkpoints = plan, folder, checkpoints
-        self.on_rollout = on_rollout
+        self.on_rollout, self.world = on_rollout, world
         self.make_rollout, self.make_batches, self.largest = make_rollout, make_batches, largest
         self.micro_batches = -(-plan.rows // plan.micro_rows)
         self.tokens_per_step = plan.rows * plan.longest
@@ -132,15 +136,20 @@ class RolloutBatches(Generic[BatchT]):
 
     def _at(self, number: int) -> Rollout:
         if self._rollout is None or self._rollout.number != number:
-            rollout = load_rollout(self.folder, number)
-            if rollout is None:
-                previous = self._rollout or load_rollout(self.folder, number - 1)
-                rollout = self.make_rollout(number, previous)
-                save_rollout(rollout, self.folder)
-                self.on_rollout(rollout)
-                forget_rollouts_before(self.folder, self._saved_step() // self.plan.steps - 1)
-            self._rollout = rollout
+            if self.world.is_leader:
+                self._make_if_missing(number)
+            self.world.sum(0.0)  # all wait until it is there
+            self._rollout = load_rollout(self.folder, number)
+            assert self._rollout is not None
         return self._rollout
+
+    def _make_if_missing(self, number: int) -> None:
+        if load_rollout(self.folder, number) is None:
+            previous = self._rollout or load_rollout(self.folder, number - 1)
+            rollout = self.make_rollout(number, previous)
+            save_rollout(rollout, self.folder)
+            self.on_rollout(rollout)
+            forget_rollouts_before(self.folder, self._saved_step() // self.plan.steps - 1)
 
     def _saved_step(self) -> int:
         """The step from which a run would go on that is cut off now."""
@@ -219,7 +228,9 @@ def _policy_batch(
     return PolicyBatch(
         sequences=lay_out(examples, layout),
         mask=mask,
-        weights=weights,
+        places=mask.flatten().nonzero().flatten(),
+        weights=torch.ones(len(chosen), 1),
+        token_weights=weights,
         divisor=float(divisor),
         advantages=advantages if advantages.shape[1] == 1 else advantages[:, :width],
         sampler=rollout.sampler()[chosen, :width],

@@ -23,18 +23,14 @@ class RolloutLog:
         The file.
     prompts : sequence of Prompt
         All there are.
-    writes : bool
-        Whether this process writes.
     """
 
-    def __init__(self, path: Path, prompts: Sequence[Prompt], writes: bool = True):
-        self.path, self.prompts, self.writes = path, prompts, writes
+    def __init__(self, path: Path, prompts: Sequence[Prompt]):
+        self.path, self.prompts = path, prompts
         self._is_new = True
 
     def __call__(self, rollout: Rollout) -> None:
         """Write a rollout's first groups."""
-        if not self.writes:
-            return
         if self._is_new:
             forget_rows_after(self.path, rollout.number - 1)
             self._is_new = False

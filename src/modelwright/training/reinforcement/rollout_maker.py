@@ -151,7 +151,7 @@ def _facts(rollout: Rollout) -> dict[str, float]:
     known = rewards[rewards.isfinite()]
     count = len(answers)
     return {
-        "reward": float(known.mean()) if len(known) else 0.0,
+        **({"reward": float(known.mean())} if len(known) else {}),
         "reward_deviation": float(known.std()) if len(known) > 1 else 0.0,
         "groups_without_spread": float(groups_without_spread(rewards).float().mean()),
         "answer_tokens": sum(len(answer.ids) for answer in answers) / count,
