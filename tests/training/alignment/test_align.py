@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -305,6 +308,28 @@ def test_fine_tuning_says_where_examples_for_alignment_belong(bench: Bench) -> N
     with pytest.raises(InputError, match="all examples are for alignment") as caught:
         finetune(job)
     assert "'preferences'" in str(caught.value)
+
+
+@pytest.mark.parametrize("method", ["grpo", "ppo"])
+def test_two_processes_learn_from_the_answers_of_one(bench: Bench, method: str) -> None:
+    rows, settings = METHODS[method]
+    job = bench.job("two", rows, None)
+    values = {**COMMON, **settings, "method": method}
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in values.items()
+             if name not in ("rewards", "compile")]  # fmt: skip
+    flags += [f"--reward={json.dumps(reward)}" for reward in settings["rewards"]]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", "-m", "modelwright", "align", *flags]
+    command += ["--base", str(bench.base), "--examples", str(job.input("examples").path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, "--out", str(bench.folder / "out")],
+        env=environment, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    alone, _ = bench.align("alone", method)
+    found, wanted = weights(bench.folder / "out"), weights(alone)
+    assert all(torch.allclose(found[name], wanted[name], atol=2e-3) for name in wanted)
 
 
 def test_rewards_are_asked_for(bench: Bench) -> None:
