@@ -6,14 +6,14 @@ python benchmarks/alignment/real_data.py --base MODEL [--shared FOLDER] [--work 
 
 Calls the stages by the command line and measures what came out:
 
-- supervised: dolly_short, prompted_tasks and the beginnings of task_dialogues, trained in full, with
-  LoRA and with QLoRA;
-- preferences: a reward model and DPO on hh_harmless and pandalm, from the model fine-tuned in full;
+- supervised: dolly_short, prompted_tasks and the beginnings of task_dialogues, trained in full,
+  with LoRA and with QLoRA;
+- preferences: a reward model and DPO on hh_harmless and pandalm, from the model trained in full;
 - rewarded: GRPO and PPO on checkable_tasks, from a model that was taught half of them;
 - best_of_n: the expected best reward of n answers.
 
-What the work folder holds already is not made again. For a model of 1 to 5M parameters and a context
-of 256 tokens; the number of steps decides how long it takes.
+What the work folder holds already is not made again. For a model of 1 to 5M parameters and a
+context of 256 tokens; the number of steps decides how long it takes.
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ all, float32. Every system has a process of its own; blocks are timed in turns, 
 the process and its children, and the median of 5 is printed. GRPO draws 2 x 8 answers of at most 48
 tokens and takes one step for each rollout; SFT goes through 192 conversations, of which 16 (packed:
 about as many tokens) are a step. ``trl`` has the settings that make it fastest here,
-``trl-default`` those that it comes with. A cold start is timed from the start of the process until its first
-optimizer step is done, with 256 examples: ours by the command line, TRL by its trainer. --python
-names a Python with TRL 1.16.0; without it this one is taken, or an environment is made.
+``trl-default`` those that it comes with. A cold start is timed from the start of the process until
+its first optimizer step is done, with 256 examples: ours by the command line, TRL by its trainer.
+--python names a Python with TRL 1.16.0; without it this one is taken, or an environment is made.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def main() -> int:
             arguments.quick,
         )
         parameters = write_model(bench.folder / "model")
-        write_examples(bench.folder, CONVERSATIONS, OTHERS)
+        write_examples(bench.folder, 32 if bench.quick else CONVERSATIONS, OTHERS)
         print(f"{parameters / 1e6:.2f}M parameters, float32, {bench.threads} threads\n")
         try:
             if any(part in SPEEDS for part in arguments.parts):

@@ -30,7 +30,7 @@ class Share:
             self.value * (1 - self.value) / self.count + square / (4 * self.count**2)
         )
         half /= 1 + square / self.count
-        return middle - half, middle + half
+        return max(0.0, middle - half), min(1.0, middle + half)
 
     def __str__(self) -> str:
         low, high = self.interval()

@@ -83,7 +83,7 @@ def _both(shared: Path) -> list[Row]:
 def held_out_pairs(bench: Bench, path: Path, model: Path) -> dict[str, list[TokenizedPair]]:
     """Held-out pairs by their set, those of PandaLM by whether the first answer was the better."""
     first = {
-        row["response_1"] + "\n" + row["response_2"]
+        f"{row['response_1']}\n{row['response_2']}"
         for row in real_rows.read(bench.shared, "pandalm/pairs")
         if row["label"] == 1
     }
