@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from modelwright.core.errors import InputError
 from modelwright.inference.sampling import (
     SamplingParams,
+    draw,
     make_generator,
     probabilities,
     sample,
@@ -91,6 +92,13 @@ def test_draws_follow_the_distribution() -> None:
     # Five standard deviations of a binomial share.
     allowed = 5 * (expected * (1 - expected) / draws).sqrt()
     assert ((counts / draws - expected).abs() < allowed).all()
+
+
+def test_what_has_no_probability_is_never_drawn() -> None:
+    probability = torch.tensor([[0.0, 0.25, 0.0, 0.75, 0.0]]).expand(64, -1)
+    params = [SamplingParams(1, temperature=1.0, seed=seed) for seed in range(64)]
+    drawn = draw(probability, params, [make_generator(row, "cpu") for row in params])
+    assert set(drawn.tolist()) == {1, 3}
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, 3))
