@@ -41,6 +41,12 @@ class Settings(BaseModel):
         return self.model_dump(exclude=execution)
 
 
+def is_set(settings: Settings, name: str) -> bool:
+    """Whether a setting has another value than its default."""
+    default = type(settings).model_fields[name].get_default(call_default_factory=True)
+    return bool(getattr(settings, name) != default)
+
+
 def parse_settings(
     model: type[SettingsT],
     data: Any,

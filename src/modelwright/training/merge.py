@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from modelwright.core.errors import InputError
 from modelwright.core.job import Job, Outcome
 from modelwright.models.adapters.attach import adapter_parameters
 from modelwright.models.adapters.merge import merge_adapter
@@ -35,6 +36,14 @@ def merge(job: Job[MergeSettings]) -> Outcome:
         If the merged model does not say the same as base and adapter.
     """
     base = job.input("base")
+    trained_on = job.input("adapter").manifest.settings.get("quantize")
+    if trained_on != job.settings.quantize and "quantize" in job.input("adapter").manifest.settings:
+        wanted = f"--quantize {trained_on}" if trained_on else "no --quantize"
+        raise InputError(
+            f"the adapter was trained on other matrices than these: with {wanted}",
+            where=job.input("adapter").path,
+            fix=f"merge with {wanted}",
+        )
     model = load_model(base.path)
     if job.settings.quantize is not None:
         quantize_base(model, job.settings.quantize)

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from modelwright.core.errors import UsageError
 from modelwright.core.examples import TrainOn
-from modelwright.core.settings import EXECUTION, FLAG, Settings
+from modelwright.core.settings import EXECUTION, FLAG, Settings, is_set
 from modelwright.training.budget import Budget
 from modelwright.training.names import AveragingName, OptimizerName, ScheduleName
 from modelwright.training.trackers.tracker import TrackerName
@@ -204,6 +204,13 @@ class AdaptationSettings(LoopSettings):
     def _quantized_is_adapted(self) -> AdaptationSettings:
         if self.shard and self.adapter:
             raise ValueError("a model in pieces cannot get an adapter; leave one of the two out")
+        without_effect = [
+            name
+            for name in type(self).model_fields
+            if name.startswith("adapter_") and is_set(self, name)
+        ]
+        if without_effect and not self.adapter:
+            raise ValueError(f"{without_effect[0]} is of no use without an adapter")
         if self.quantize and not self.adapter:
             raise ValueError("a quantized model is not trained itself; give an adapter")
         return self

@@ -9,6 +9,7 @@ from typing import Any
 
 from modelwright.core.errors import UsageError
 from modelwright.core.job import Job, Outcome
+from modelwright.core.progress import Progress
 from modelwright.models.device import pick_device, pick_precision
 from modelwright.models.policy_with_value import (
     PolicyWithValue,
@@ -22,9 +23,9 @@ from modelwright.training.adaptation import adapt, merged
 from modelwright.training.alignment.fingerprint import reward_licences
 from modelwright.training.alignment.held_out_rewards import rewards_on
 from modelwright.training.alignment.offline import Setup, offline_task
-from modelwright.training.alignment.online import ONLINE, OnlineTask, online_task
+from modelwright.training.alignment.online import OnlineTask, online_task
 from modelwright.training.alignment.rates import with_rate
-from modelwright.training.alignment.settings import AlignSettings
+from modelwright.training.alignment.settings import DRAW_ANSWERS, AlignSettings
 from modelwright.training.callbacks.early_stopping import check_measured
 from modelwright.training.fit import Fitted, fit
 from modelwright.training.guard import GuardSettings
@@ -61,9 +62,12 @@ def align(job: Job[AlignSettings]) -> Outcome:
     rows = micro_rows(settings.batch_rows, settings.micro_batch_rows, world)
     tokenizer = Tokenizer.load(base.path)
     setup = Setup(job, model, tokenizer, rows, precision, world, Counter())
-    is_online = settings.method in ONLINE
+    is_online = settings.method in DRAW_ANSWERS
     if is_online and not settings.rewards:
-        raise UsageError(f"{settings.method} needs rewards", fix="give them with --rewards")
+        raise UsageError(
+            f"{settings.method} needs rewards",
+            fix="give them with --reward ('rewards' in a recipe)",
+        )
     if is_online:
         return _online(setup, settings)
     task = offline_task(setup)
@@ -111,6 +115,10 @@ def _online(setup: Setup, settings: AlignSettings) -> Outcome:
             model.config.flops_per_token(plan.longest),
             guard=GuardSettings(watches_loss=settings.method == "rejection"),
         )
+        for name, failures in rewards.failures.items():
+            if failures.count:
+                setup.dropped[f"no value of the reward '{name}'"] = failures.count
+                job.progress.note(f"  the reward '{name}' first said: {failures.first}")
     return _finish(setup, settings, fitted, {"prompts": task.prompts})
 
 
@@ -125,6 +133,15 @@ def _measure(
     return measure
 
 
+def say(progress: Progress, fitted: Fitted, dropped: Counter[str]) -> None:
+    """What a run came to, and what it left out."""
+    shown = [f"{name.removeprefix('validation_').replace('_', ' ')} {value:.4g}"
+             for name, value in fitted.measures.items()]  # fmt: skip
+    progress.note(f"  held out: {', '.join(shown) or 'nothing was measured'}")
+    for reason, count in dropped.items():
+        progress.note(f"  left out: {count:,} ({reason})")
+
+
 def _finish(
     setup: Setup, settings: AlignSettings, fitted: Fitted, counts: dict[str, int]
 ) -> Outcome:
@@ -135,6 +152,7 @@ def _finish(
     base = setup.job.input("base")
     merged(model, settings, setup.job.folder, base.path, setup.world)
     save_trained(model, base, setup.job, setup.world)
+    say(setup.job.progress, fitted, setup.dropped)
     return Outcome(
         counts={
             "parameters": model.config.parameter_count(),

@@ -50,7 +50,6 @@ from modelwright.training.reinforcement.sampling import Reference, behind_prompt
 from modelwright.training.rewards.combine import Rewards
 from modelwright.training.sequences import Layout
 
-ONLINE = ("grpo", "rloo", "ppo", "online_dpo", "rejection")
 BY_GROUP = ("online_dpo", "rejection")
 """Methods that learn from whole groups of answers."""
 

@@ -10,6 +10,7 @@ from modelwright.models.pretrained import load_model, model_tensors
 from modelwright.models.sequence_classifier import classifier_from, save_classifier
 from modelwright.tokens.tokenizer import Tokenizer
 from modelwright.training.adaptation import adapt, merged
+from modelwright.training.alignment.align import say
 from modelwright.training.alignment.offline import read_both
 from modelwright.training.alignment.rates import with_rate
 from modelwright.training.alignment.rows import read_pairs
@@ -71,6 +72,7 @@ def reward_model(job: Job[RewardModelSettings]) -> Outcome:
     if world.is_leader:
         save_classifier(model.config, tensors, job.folder)
         copy_tokenizer(base, job.folder)
+    say(job.progress, fitted, dropped)
     return Outcome(
         counts={
             "parameters": sum(tensor.numel() for tensor in tensors.values()),

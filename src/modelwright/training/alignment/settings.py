@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from modelwright.core.settings import FLAG
+from modelwright.core.settings import FLAG, is_set
 from modelwright.training.rewards.settings import RewardSettings
 from modelwright.training.settings import AdaptationSettings, BudgetText
 
@@ -31,6 +31,7 @@ BETA: dict[str, float] = {
 """Where none is given: as the papers and TRL have it."""
 
 TAKE_SMOOTHING = {"cdpo", "robust", "exo_pair", "aot", "aot_unpaired"}
+DRAW_ANSWERS = ("grpo", "rloo", "ppo", "online_dpo", "rejection")
 NEED_BETA = ("dpo", "kto", "orpo", "simpo", "cpo", "online_dpo")
 
 
@@ -177,6 +178,10 @@ class AlignSettings(AdaptationSettings):
         pays = self.method in ("grpo", "rloo", "ppo") and self.beta_of_method() > 0
         if self.kl_target is not None and not pays:
             raise ValueError("kl_target adapts beta, which has no part in this; give a --beta")
+        if is_set(self, "losses") and self.method not in ("dpo", "online_dpo"):
+            raise ValueError(f"losses are those of dpo; {self.method} has its own")
+        if self.rewards and self.method not in DRAW_ANSWERS:
+            raise ValueError(f"{self.method} learns from answers that are there, without rewards")
         names = self.loss_weights().keys()
         takes = self.method in ("simpo", "cpo") or bool(names & TAKE_SMOOTHING)
         if self.label_smoothing and not takes:

@@ -157,13 +157,18 @@ def _facts(rollout: Rollout) -> dict[str, float]:
         "answer_tokens": sum(len(answer.ids) for answer in answers) / count,
         "finished": sum(answer.is_finished for answer in answers) / count,
         "without_reward": 1.0 - len(known) / count,
-        **{f"reward_{name}": _mean(values) for name, values in rollout.parts.items()},
+        **{
+            f"reward_{name}": sum(known) / len(known)
+            for name, known in _known(rollout.parts).items()
+            if known
+        },
     }
 
 
-def _mean(values: Sequence[float | None]) -> float:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else 0.0
+def _known(parts: dict[str, list[float | None]]) -> dict[str, list[float]]:
+    return {
+        name: [value for value in values if value is not None] for name, values in parts.items()
+    }
 
 
 def _divergence(tensors: dict[str, Tensor], rollout: Rollout) -> dict[str, float]:
