@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from modelwright.training.examples import TokenizedExample
+from modelwright.training.losses.log_probabilities import sequence_sums
 from modelwright.training.packing import pack
 
 
@@ -52,7 +53,7 @@ class Sequences:
 
     def sums(self, values: Tensor) -> Tensor:
         """Sums (N,) over the scored ids of each sequence, of values (K,)."""
-        return values.new_zeros(self.count).index_add(0, self.owners, values)
+        return sequence_sums(values, self.owners, self.count)
 
     def lengths(self) -> Tensor:
         """How many ids of each sequence are scored (N,), float32."""

@@ -50,6 +50,12 @@ def align(job: Job[AlignSettings]) -> Outcome:
         If settings do not fit together.
     """
     settings = with_rate(job.settings, load_config(job.input("base").path))
+    is_online = settings.method in DRAW_ANSWERS
+    if is_online and not settings.rewards:
+        raise UsageError(
+            f"{settings.method} needs rewards",
+            fix="give them with --reward ('rewards' in a recipe)",
+        )
     world = this_world()
     device = pick_device(settings.device)
     precision = pick_precision(settings.precision, device)
@@ -62,12 +68,6 @@ def align(job: Job[AlignSettings]) -> Outcome:
     rows = micro_rows(settings.batch_rows, settings.micro_batch_rows, world)
     tokenizer = Tokenizer.load(base.path)
     setup = Setup(job, model, tokenizer, rows, precision, world, Counter())
-    is_online = settings.method in DRAW_ANSWERS
-    if is_online and not settings.rewards:
-        raise UsageError(
-            f"{settings.method} needs rewards",
-            fix="give them with --reward ('rewards' in a recipe)",
-        )
     if is_online:
         return _online(setup, settings)
     task = offline_task(setup)
