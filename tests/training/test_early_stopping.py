@@ -6,7 +6,7 @@ from torch import nn
 
 from modelwright.core.errors import UsageError
 from modelwright.training.budget import Horizon
-from modelwright.training.callbacks.early_stopping import MEASURE, EarlyStopping, check_measured
+from modelwright.training.callbacks.early_stopping import LOSS, EarlyStopping, check_measured
 from modelwright.training.checkpoint import TrainState
 
 
@@ -20,7 +20,7 @@ def look(stopping: EarlyStopping, model: nn.Linear, losses: list[float], first: 
         with torch.no_grad():
             model.weight.fill_(step)
         at = state(step)
-        stopping.look(at, {MEASURE: loss, "other": -loss})
+        stopping.look(at, {LOSS: loss, "other": -loss})
         if at.is_over:
             return step
     return 0
@@ -32,7 +32,7 @@ def test_it_stops_after_so_many_that_are_not_better_and_keeps_the_best() -> None
     assert look(stopping, model, [3.0, 2.0, 2.5, 1.5, 1.5, 1.6, 1.0]) == 6
     stopping.restore_best()
     assert torch.equal(model.weight, torch.full((2, 3), 4.0))
-    assert stopping.best == {MEASURE: 1.5, "other": -1.5}
+    assert stopping.best == {LOSS: 1.5, "other": -1.5}
     assert stopping.step == 4
 
 
@@ -51,14 +51,14 @@ def test_after_resume_it_stops_at_the_same_step(cut: int) -> None:
     assert look(second, again, losses[cut:], cut + 1) == 6
     second.restore_best()
     assert torch.equal(again.weight, torch.full((2, 3), 4.0))
-    assert second.best == {MEASURE: 1.5, "other": -1.5}
+    assert second.best == {LOSS: 1.5, "other": -1.5}
 
 
 def test_a_loss_that_is_no_number_is_not_the_best() -> None:
     model = nn.Linear(3, 2)
     stopping = EarlyStopping(model, 2)
     assert look(stopping, model, [float("nan"), 2.0, float("nan"), float("nan")]) == 4
-    assert stopping.best[MEASURE] == 2.0
+    assert stopping.best[LOSS] == 2.0
 
 
 def test_nothing_to_measure_is_an_error() -> None:
