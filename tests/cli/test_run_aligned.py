@@ -72,6 +72,7 @@ def test_new_feedback_makes_the_model_align_anew(
     parents = {parent.role: parent.id for parent in made["evaluate"].manifest.parents}
     assert (parents["model"], parents["base"]) == (aligned.id, made["pretrain"].id)
     assert find_model(root, None).folder == aligned.path
+    assert aligned.id in command("runs", cwd=root).output
     assert find_model(root, None).note == ""
     assert is_chat_model(aligned.path)
     assert str(aligned.path) in result.output

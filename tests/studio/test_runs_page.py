@@ -96,6 +96,19 @@ def test_a_run_without_rows_has_no_curves() -> None:
     assert "running" in page
 
 
+def test_what_alignment_measures_is_shown_where_a_run_has_it() -> None:
+    plain, aligned = made_up("a"), made_up("align-b")
+    assert "held-out accuracy" not in render_runs_page([plain], "plain")
+    aligned.rows.append({"step": 5, "tokens": 500, "validation_accuracy": 0.625, "reward": 0.5})
+    page = render_runs_page([plain, aligned], "both")
+    assert "held-out accuracy" in page
+    assert "62.5 %" in page
+    assert (aligned.summary()["validation_accuracy"], plain.summary()["validation_accuracy"]) == (
+        0.625,
+        None,
+    )
+
+
 @pytest.mark.skipif(
     not (CHROMIUM.exists() and CHROMEDRIVER.exists()), reason="Chromium is not installed"
 )

@@ -30,6 +30,8 @@ COLUMNS = (
     ("loss", "loss", "{:.4f}"),
     ("held-out loss", "validation_loss", "{:.4f}"),
     ("bits per byte", "validation_bits_per_byte", "{:.4f}"),
+    ("held-out accuracy", "validation_accuracy", "{:.1%}"),
+    ("held-out reward", "validation_reward", "{:.4f}"),
 )
 """Head, name in the summary, and how it is written."""
 
@@ -46,6 +48,11 @@ def runs_here() -> tuple[Workspace, list[TrainingRun]]:
         return workspace, training_runs(workspace, store.runs())
     finally:
         store.close()
+
+
+def columns_for(summaries: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """Those of ``COLUMNS`` that some run has a value for."""
+    return [one for one in COLUMNS if any(run[one[1]] is not None for run in summaries)]
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -75,8 +82,9 @@ def _list(context: click.Context, as_json: bool) -> None:
     elif not summaries:
         click.echo("no training runs yet; run 'modelwright run'")
     else:
-        rows = [[written(one[name], form) for _, name, form in COLUMNS] for one in summaries]
-        click.echo(table([head for head, _, _ in COLUMNS], rows))
+        columns = columns_for(summaries)
+        rows = [[written(one[name], form) for _, name, form in columns] for one in summaries]
+        click.echo(table([head for head, _, _ in columns], rows))
 
 
 command = Verbs(

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from modelwright.cli.runs import COLUMNS, runs_here, table, written
+from modelwright.cli.runs import columns_for, runs_here, table, written
 
 
 @click.command()
@@ -28,7 +28,8 @@ def command(names: tuple[str, ...], as_json: bool) -> None:
         click.echo(json.dumps({"runs": summaries, "settings": differing}, indent=2))
         return
     measured = [
-        [head, *(written(one[name], form) for one in summaries)] for head, name, form in COLUMNS[1:]
+        [head, *(written(one[name], form) for one in summaries)]
+        for head, name, form in columns_for(summaries)[1:]
     ]
     settings = [[name, *map(written, values)] for name, values in differing.items()]
     click.echo(table(["", *(run.id for run in runs)], measured + settings))

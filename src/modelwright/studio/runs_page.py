@@ -14,6 +14,9 @@ from modelwright.studio.charts import SERIES, TIME, TOKENS, Axis, Line, line_cha
 from modelwright.studio.pages import page_environment, script_of, style_of
 from modelwright.studio.training_runs import TrainingRun, differences
 
+ALIGNMENT = ("validation_accuracy", "validation_reward")
+"""What only runs of alignment measure; the table has them if some run does."""
+
 FLOPS = Axis("operations (FLOPs)", has_zero=True)
 
 ACROSS = (("tokens", TOKENS, "tokens"), ("seconds", TIME, "time"), ("flops", FLOPS, "FLOPs"))
@@ -42,6 +45,10 @@ FIGURES = (
     Figure("loss", "Training loss", "nats"),
     Figure("validation_bits_per_byte", "Held-out bits per byte", "bits"),
     Figure("validation_loss", "Held-out loss", "nats"),
+    Figure("validation_accuracy", "Held-out pairs put in the right order", "", figures.percent),
+    Figure("validation_reward", "Reward of the likeliest answers, held out"),
+    Figure("reward", "Reward of the answers that were drawn"),
+    Figure("kl", "Divergence from the model before", "nats per token"),
     Figure("learning_rate", "Learning rate"),
     Figure("gradient_norm", "Norm of the gradient, before clipping"),
     Figure("update_norm", "Norm of the update"),
@@ -74,12 +81,14 @@ def render_runs_page(runs: Sequence[TrainingRun], title: str) -> str:
         "words": figures.words, "exact": figures.exact, "duration": figures.duration,
     }  # fmt: skip
     script, script_hash = script_of(environment, "report.js.jinja")
+    summaries = [run.summary() for run in runs]
     return environment.get_template("runs.html.jinja").render(
         title=title,
         style=style_of(environment, "report.css.jinja", "runs.css.jinja"),
         script=script,
         script_hash=script_hash,
-        runs=[(SERIES[number], run, run.summary()) for number, run in enumerate(runs)],
+        runs=list(zip(SERIES, runs, summaries, strict=False)),
+        aligned=any(one[name] is not None for one in summaries for name in ALIGNMENT),
         charts=[(name, _charts(runs, column, axis)) for column, axis, name in ACROSS],
         differences=differences([run for run in runs if run.settings]),
         finished=[run for run in runs if run.settings],

@@ -17,6 +17,18 @@ from modelwright.core.workspace import Workspace
 from modelwright.studio.sections import TRAINING_LOG
 
 SAMPLES = f"{LOG_FOLDER}/samples.jsonl"
+SUMMARY = (
+    "tokens",
+    "seconds",
+    "flops",
+    "tokens_per_second",
+    "loss",
+    "validation_loss",
+    "validation_bits_per_byte",
+    "validation_accuracy",
+    "validation_reward",
+)
+"""Measurements whose last values a table shows."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +65,7 @@ class TrainingRun:
 
     def summary(self) -> dict[str, Any]:
         """What a table says of it."""
-        names = ("tokens", "seconds", "flops", "tokens_per_second", "loss", "validation_loss")
-        figures = {name: self.last(name) for name in (*names, "validation_bits_per_byte")}
+        figures = {name: self.last(name) for name in SUMMARY}
         head = {"id": self.id, "stage": self.stage, "status": self.status, "started": self.started}
         return {**head, "steps": self.last("step"), **figures}
 
