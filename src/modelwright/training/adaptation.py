@@ -15,6 +15,10 @@ from modelwright.models.transformer import DecoderModel
 from modelwright.training.parallel.world import World
 from modelwright.training.settings import ADAPTER_FOLDER, AdaptationSettings
 
+ADAPTER_FACTOR = 10.0
+"""Rates with which adapters learn best, over those of all weights (Schulman et al. 2025, "LoRA
+without regret")."""
+
 
 def adapt(model: DecoderModel, settings: AdaptationSettings, whole: tuple[str, ...] = ()) -> None:
     """Put the adapter on a model that the settings ask for, if they do.

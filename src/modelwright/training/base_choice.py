@@ -46,20 +46,34 @@ def choice_for_base(
         Of pretraining.
     """
     rows = 2 ** round(math.log2(max(1.0, tokens / (STEPS_WANTED * length))))
-    scale = WIDTH / max(config.hidden_size, NARROWEST)
-    rates = {"learning_rate": RATE * scale, "matrix_learning_rate": MATRIX_RATE * scale}
     return {
         "pretrain": {
             "sequence_length": length,
             "batch_rows": min(max(rows, LEAST_ROWS), MOST_ROWS),
-            **rates,
+            **_rates(config),
             "budget": budget,
         },
-        "finetune": {
-            "batch_rows": 32,
-            **{name: FINETUNE_RATE * rate for name, rate in rates.items()},
-        },
+        "finetune": finetune_choice(config),
     }
+
+
+def finetune_choice(config: TransformerConfig, factor: float = 1.0) -> dict[str, Any]:
+    """Batch and rates of fine-tuning for a model.
+
+    Parameters
+    ----------
+    config : TransformerConfig
+        The model's.
+    factor : float
+        What rates are multiplied by.
+    """
+    rates = {name: factor * FINETUNE_RATE * rate for name, rate in _rates(config).items()}
+    return {"batch_rows": 32, **rates}
+
+
+def _rates(config: TransformerConfig) -> dict[str, float]:
+    scale = WIDTH / max(config.hidden_size, NARROWEST)
+    return {"learning_rate": RATE * scale, "matrix_learning_rate": MATRIX_RATE * scale}
 
 
 def choose_for_base(

@@ -8,12 +8,15 @@ from modelwright.core.errors import InputError
 from modelwright.core.examples import HELD_OUT, TRAIN
 from modelwright.core.job import Job, Outcome
 from modelwright.core.settings import chosen
+from modelwright.models.config import TransformerConfig
 from modelwright.models.device import pick_device, pick_precision
 from modelwright.models.pretrained import load_model
 from modelwright.tokens.tokenizer import Tokenizer
-from modelwright.training.adaptation import adapt, merged
+from modelwright.training.adaptation import ADAPTER_FACTOR, adapt, merged
+from modelwright.training.base_choice import finetune_choice
 from modelwright.training.batches import Batch, supervised_batches
 from modelwright.training.callbacks.early_stopping import check_measured
+from modelwright.training.choice import with_choice
 from modelwright.training.examples import TokenizedExample
 from modelwright.training.fit import fit
 from modelwright.training.objectives.next_token import next_token
@@ -31,6 +34,9 @@ from modelwright.training.tokenized import (
 )
 from modelwright.training.validation import mean_losses
 
+BUDGET = "3 epochs"
+"""Where none is given."""
+
 VALIDATION_EXAMPLES = 256
 
 
@@ -43,10 +49,10 @@ def finetune(job: Job[FinetuneSettings]) -> Outcome:
         If no example is left to train on, one would teach nothing, or the chat template cannot
         be trained with.
     """
-    settings = job.settings
     base, examples_artifact = job.input("base"), job.input("examples")
     tokenizer = Tokenizer.load(base.path)
     model = load_model(base.path)
+    settings = _with_choice(job.settings, model.config)
     adapt(model, settings)
     dropped = {TOO_LONG: 0}
     context, train_on = model.config.max_position_embeddings, settings.train_on
@@ -96,8 +102,15 @@ def finetune(job: Job[FinetuneSettings]) -> Outcome:
             "epochs": round(fitted.steps / batches.steps_per_epoch, 2),
             **fitted.measures,
         },
-        settings=fitted.settings,
+        settings={**settings.model_dump(), **fitted.settings},
     )
+
+
+def _with_choice(settings: FinetuneSettings, config: TransformerConfig) -> FinetuneSettings:
+    """What neither the user nor a dial chose."""
+    factor = ADAPTER_FACTOR if settings.adapter else 1.0
+    choice = {"budget": BUDGET, **finetune_choice(config, factor)}
+    return with_choice(settings, choice, "the defaults of fine-tuning")
 
 
 def _nothing_to_learn(dropped: dict[str, int], folder: Path) -> InputError:

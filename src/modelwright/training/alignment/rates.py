@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from modelwright.models.config import TransformerConfig
+from modelwright.training.adaptation import ADAPTER_FACTOR
 from modelwright.training.settings import AdaptationSettings
 
 SettingsT = TypeVar("SettingsT", bound=AdaptationSettings)
@@ -14,9 +15,6 @@ WIDTH = 4096
 
 RATE = 1e-6
 """For all weights of such a model, as DPO's and GRPO's authors and TRL have it."""
-
-ADAPTER_FACTOR = 10.0
-"""Adapters learn best at about ten times that (Schulman et al. 2025, "LoRA without regret")."""
 
 
 def with_rate(settings: SettingsT, config: TransformerConfig, factor: float = 1.0) -> SettingsT:
