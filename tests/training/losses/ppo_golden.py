@@ -17,7 +17,6 @@ from modelwright.training.losses.advantages import (
     generalised_advantages,
     token_rewards,
     whitened,
-    with_end_state,
 )
 from modelwright.training.losses.policy import clipped, log_ratios, token_weights
 from modelwright.training.losses.value import clipped_value_losses
@@ -28,6 +27,15 @@ GOLDEN: Any = json.loads((Path(__file__).parent / "ppo_reference.json").read_tex
 def tensor(case: Any, name: str) -> Tensor:
     """One of the recorded tensors."""
     return torch.tensor(case[name], dtype=torch.float32)
+
+
+def with_end_state(mask: Tensor) -> Tensor:
+    """The mask (B, T) with one token more in each row that has room.
+
+    TRL's PPO gives the score *behind* the last real token where it can, so that there is a value
+    of the finished text too.
+    """
+    return torch.cat([mask[:, :1], mask[:, :-1] | mask[:, 1:]], dim=1)
 
 
 def masks(case: Any) -> tuple[Tensor, Tensor]:

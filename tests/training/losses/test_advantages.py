@@ -19,7 +19,6 @@ from modelwright.training.losses.advantages import (
     leave_one_out_advantages,
     token_rewards,
     whitened,
-    with_end_state,
 )
 
 NAN = math.nan
@@ -121,12 +120,9 @@ def test_scores_go_to_the_last_token_or_behind_it() -> None:
         return add_scores(torch.zeros(3, 4), scores, mask).tolist()
 
     assert places(MASK) == [[0, 1, 0, 0], [0, 0, 0, 2], [3, 0, 0, 0]]
-    longer = with_end_state(MASK)
-    assert longer.tolist() == [
-        [True, True, True, False],
-        [True, True, True, True],
-        [True, True, False, False],
-    ]
+    longer = torch.tensor(
+        [[True, True, True, False], [True, True, True, True], [True, True, False, False]]
+    )
     assert places(longer) == [[0, 0, 1, 0], [0, 0, 0, 2], [0, 3, 0, 0]]
 
 

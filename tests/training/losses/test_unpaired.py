@@ -1,14 +1,10 @@
-"""KTO: golden numbers, the baseline, mismatched pairs."""
+"""KTO: golden numbers and the baseline."""
 
 from __future__ import annotations
 
-import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from modelwright.core.errors import InputError
-from modelwright.training.losses.unpaired import apo_zero_unpaired, kl_baseline, kto, mismatched
+from modelwright.training.losses.unpaired import kl_baseline, kto
 
 DESIRABLE = torch.tensor([True, False, True, False])
 
@@ -47,17 +43,4 @@ def test_the_baseline_is_never_below_zero() -> None:
 def test_apo_zero_has_no_baseline() -> None:
     ratios = torch.tensor([1.0, 2.0, -3.0, -4.0])
     wanted = torch.where(DESIRABLE, torch.sigmoid(-0.3 * ratios), torch.sigmoid(0.3 * ratios))
-    torch.testing.assert_close(apo_zero_unpaired(ratios, DESIRABLE, 0.3), wanted)
-
-
-@given(st.integers(2, 50))
-def test_every_answer_goes_to_one_prompt_that_is_not_its_own(count: int) -> None:
-    found = mismatched(count)
-    assert sorted(found) == list(range(count))
-    assert all(index != prompt for prompt, index in enumerate(found))
-
-
-@pytest.mark.parametrize("count", [0, 1])
-def test_a_prompt_alone_is_refused(count: int) -> None:
-    with pytest.raises(InputError, match="different prompts"):
-        mismatched(count)
+    torch.testing.assert_close(kto(ratios, DESIRABLE, torch.zeros(()), 0.3), wanted)

@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-import doctest
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from modelwright.core.errors import InputError, UsageError
-from modelwright.training.rewards import combine
-from modelwright.training.rewards.combine import Rewards, Scored, open_rewards, zero_variance_share
+from modelwright.training.rewards.combine import Rewards, Scored, open_rewards
 from modelwright.training.rewards.reward import RewardError, Sample, checked
 from modelwright.training.rewards.settings import RewardSettings
 
@@ -148,19 +145,6 @@ def test_names_are_told_apart(opened):
 def test_settings_that_cannot_be_meant(settings):
     with pytest.raises(ValidationError):
         TypeAdapter(RewardSettings).validate_python(settings)
-
-
-def test_examples():
-    result = doctest.testmod(combine)
-    assert (result.attempted, result.failed) == (1, 0)
-
-
-@given(st.lists(st.lists(st.none() | st.sampled_from([0.0, 0.5, 1.0]), max_size=4), max_size=6))
-def test_the_share_of_groups_that_teach_nothing(groups):
-    share = zero_variance_share(groups)
-    teaching = sum(len({value for value in group if value is not None}) > 1 for group in groups)
-    expected = (len(groups) - teaching) / len(groups) if groups else 0.0
-    assert share == pytest.approx(expected)
 
 
 @given(st.lists(st.none() | st.floats(allow_nan=False, allow_infinity=False), max_size=5))

@@ -91,15 +91,6 @@ def token_rewards(
     return -coefficient * estimates
 
 
-def with_end_state(mask: Tensor) -> Tensor:
-    """The mask (B, T) with one token more in each row that has room.
-
-    TRL's PPO gives the score *behind* the last real token where it can, so that there is a value
-    of the finished text too.
-    """
-    return torch.cat([mask[:, :1], mask[:, :-1] | mask[:, 1:]], dim=1)
-
-
 def add_scores(rewards: Tensor, scores: Tensor, mask: Tensor) -> Tensor:
     """Rewards (B, T) with each row's score (B,) added at the last position of its mask (B, T)."""
     ends = torch.arange(1, mask.shape[1] + 1, device=mask.device)

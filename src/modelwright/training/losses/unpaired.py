@@ -10,27 +10,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from modelwright.core.errors import InputError
-
-
-def mismatched(count: int) -> list[int]:
-    """Whose answer goes with each prompt of a group, for z0: that of the prompt before.
-
-    The answers are rotated by one inside the group, so that all are used once.
-
-    Raises
-    ------
-    InputError
-        If the group has one prompt, whose answer would match.
-    """
-    if count < 2:
-        raise InputError(
-            f"the baseline of KTO compares answers of different prompts, and a group has {count}",
-            where="micro-batch",
-            fix="put at least two examples in a micro-batch",
-        )
-    return [count - 1, *range(count - 1)]
-
 
 def kl_baseline(mismatched_ratios: Tensor) -> Tensor:
     """Work out z0 = max(0, mean of l over mismatched pairs) (section 4.1 of the paper).
@@ -82,15 +61,3 @@ def kto(
     distances = beta * (ratios - baseline.detach())
     losses = torch.sigmoid(torch.where(desirable, -distances, distances))
     return losses * torch.where(desirable, desirable_weight, undesirable_weight)
-
-
-def apo_zero_unpaired(
-    ratios: Tensor,
-    desirable: Tensor,
-    beta: float,
-    desirable_weight: float = 1.0,
-    undesirable_weight: float = 1.0,
-) -> Tensor:
-    """APO-zero without pairs (D'Oosterlinck et al. 2024, arXiv:2408.06266): KTO with z0 = 0."""
-    baseline = ratios.new_zeros(())
-    return kto(ratios, desirable, baseline, beta, desirable_weight, undesirable_weight)

@@ -23,9 +23,6 @@ from modelwright.training.rewards.settings import (
 )
 from modelwright.training.rewards.unit_tests import UnitTests
 
-SAME = 1e-8
-"""Rewards that differ by no more are equal: their normalised advantage would be noise."""
-
 
 @dataclass(frozen=True)
 class Scored:
@@ -162,23 +159,6 @@ def open_rewards(settings: Sequence[RewardSettings], folder: Path) -> Rewards:
     with ExitStack() as stack:
         rewards = {name: _open(one, folder, stack) for name, one in named.items()}
         return Rewards(named, rewards, stack.pop_all())
-
-
-def zero_variance_share(groups: Sequence[Sequence[float | None]]) -> float:
-    """The share of groups whose rewards are all equal: such a group teaches nothing (GRPO, RLOO).
-
-    Values that are None are left out; a group with fewer than two others counts as equal.
-
-    Examples
-    --------
-    >>> zero_variance_share([[1.0, 0.0], [1.0, 1.0], [0.5, None], [None, None]])
-    0.75
-    """
-    if not groups:
-        return 0.0
-    known = [[value for value in group if value is not None] for group in groups]
-    equal = [len(values) < 2 or max(values) - min(values) <= SAME for values in known]
-    return sum(equal) / len(equal)
 
 
 def _open(settings: RewardSettings, folder: Path, stack: ExitStack) -> Reward:
