@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import mean, stdev
 
 NORMAL_95 = 1.959963984540054
 
@@ -35,6 +36,25 @@ class Share:
     def __str__(self) -> str:
         low, high = self.interval()
         return f"{self.value:.1%} ({low:.1%} to {high:.1%}, n = {self.count})"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A mean difference between two measurements of the same cases."""
+
+    mean: float
+    half: float
+    """Half of its 95 % interval, from the spread of the differences."""
+
+    @classmethod
+    def between(cls, before: Sequence[float], after: Sequence[float]) -> Change:
+        """From what was measured before and after, case by case."""
+        changes = [late - early for early, late in zip(before, after, strict=True)]
+        return cls(mean(changes), NORMAL_95 * stdev(changes) / math.sqrt(len(changes)))
+
+    def __str__(self) -> str:
+        low, high = 100 * (self.mean - self.half), 100 * (self.mean + self.half)
+        return f"{100 * self.mean:+.1f} ({low:+.1f} to {high:+.1f}) points"
 
 
 def expected_best(rewards: Sequence[float], n: int) -> float:
