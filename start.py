@@ -51,7 +51,7 @@ def test(arguments: list[str]) -> int:
         ("ruff", "check", "."),
         ("ruff", "format", "--check", "."),
         ("mypy",),
-        ("pytest", *arguments),
+        ("pytest", "-n", str(os.cpu_count() or 1), "--dist", "loadscope", *arguments),
     ]
     # All are run, so that one failure does not hide another.
     codes = [run(PYTHON, "-m", *check) for check in checks]

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # as the command line does
+# Several threads on a busy machine wait for each other; tiny models gain nothing from them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 from databases import database_url, postgres_url
@@ -25,7 +27,6 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 settings.register_profile("default", deadline=None)  # a busy machine is no failure
 settings.load_profile("default")
 
-# Several threads on a busy machine wait for each other; tiny models gain nothing from them.
 torch.set_num_threads(1)
 
 TEXT = """The quick brown fox jumps over the lazy dog, 1234 times.

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from modelwright.core.errors import InputError
@@ -84,5 +84,10 @@ def test_the_answer_itself_is_always_right(text):
 
 
 @given(st.text(), st.text(min_size=1).filter(str.strip))
+@example("", "#")
 def test_values_are_nothing_but_one_and_zero(completion, answer):
-    assert value(completion, answer, mark="#", ignore=[]) in (0.0, 1.0)
+    found = value(completion, answer, mark="#", ignore=[])
+    if answer.rpartition("#")[2]:
+        assert found in (0.0, 1.0)
+    else:  # a row in which nothing stands behind the mark
+        assert isinstance(found, InputError)
