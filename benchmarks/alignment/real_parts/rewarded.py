@@ -39,7 +39,7 @@ HELD_OUT = 0.2
 ANSWER_TOKENS = 32
 REWARDED: dict[str, Any] = {
     "answer_tokens": ANSWER_TOKENS, "batch_rows": 128, "micro_batch_rows": 64, "beta": 0.02,
-    "learning_rate": 5e-4, "reward": "exact_match", "precision": "float32", "device": "cpu",
+    "learning_rate": 3e-4, "reward": "exact_match", "precision": "float32", "device": "cpu",
 }  # fmt: skip
 METHODS: dict[str, dict[str, Any]] = {
     "grpo": {"prompts": 16, "group": 8},
