@@ -10,7 +10,7 @@ from modelwright.core.job import Job, Outcome
 from modelwright.core.settings import chosen
 from modelwright.models.config import TransformerConfig
 from modelwright.models.device import pick_device, pick_precision
-from modelwright.models.pretrained import load_model
+from modelwright.models.pretrained import load_config, load_model
 from modelwright.tokens.tokenizer import Tokenizer
 from modelwright.training.adaptation import ADAPTER_FACTOR, adapt, merged
 from modelwright.training.base_choice import finetune_choice
@@ -51,17 +51,19 @@ def finetune(job: Job[FinetuneSettings]) -> Outcome:
     """
     base, examples_artifact = job.input("base"), job.input("examples")
     tokenizer = Tokenizer.load(base.path)
-    model = load_model(base.path)
-    settings = _with_choice(job.settings, model.config)
-    adapt(model, settings)
+    config = load_config(base.path)
+    settings = _with_choice(job.settings, config)
     dropped = {TOO_LONG: 0}
-    context, train_on = model.config.max_position_embeddings, settings.train_on
+    context, train_on = config.max_position_embeddings, settings.train_on
     train = tokenize_file(examples_artifact.path / TRAIN, tokenizer, context, train_on, dropped)
     held_out = tokenize_file(examples_artifact.path / HELD_OUT, tokenizer, context, train_on, {})
     if not train:
         raise _nothing_to_learn(dropped, examples_artifact.path)
     if any(example.is_conversation for example in train):
         require_template(tokenizer, train_on, job.progress.note)
+    # Only now, so that rows which cannot be learnt from are refused at once.
+    model = load_model(base.path)
+    adapt(model, settings)
     rows = chosen(settings, "batch_rows", settings.batch_rows)
     pad = tokenizer.end_of_text
     layout = Layout(pad, settings.packs)
