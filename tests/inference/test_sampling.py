@@ -6,13 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelwright.core.errors import InputError
-from modelwright.inference.sampling import (
-    SamplingParams,
-    draw,
-    make_generator,
-    probabilities,
-    sample,
-)
+from modelwright.inference.sampler import draw, make_generator, probabilities, sample
+from modelwright.inference.sampling import SamplingParams
 
 LOGITS = torch.tensor([[1.0, 3.0, 2.0, 0.0, -1.0]])
 
@@ -27,6 +22,15 @@ LOGITS = torch.tensor([[1.0, 3.0, 2.0, 0.0, -1.0]])
         {"top_k": -1},
         {"top_p": 0.0},
         {"top_p": 1.1},
+        {"min_p": -0.1},
+        {"min_p": 1.1},
+        {"presence_penalty": math.inf},
+        {"frequency_penalty": math.nan},
+        {"repetition_penalty": 0.0},
+        {"logit_bias": {1: math.inf}},
+        {"min_tokens": 2},
+        {"alternatives": 21},
+        {"prompt_alternatives": -1},
         {"stop": ("",)},
         {"stop": ("x",) * 17},
         {"seed": -1},
@@ -63,6 +67,16 @@ def test_top_p_keeps_the_smallest_set_that_reaches_p() -> None:
 def test_tiny_top_p_keeps_the_likeliest() -> None:
     got = probabilities(LOGITS, [SamplingParams(1, temperature=1.0, top_p=1e-9)])[0]
     assert got.tolist() == [0.0, 1.0, 0.0, 0.0, 0.0]
+
+
+def test_min_p_keeps_what_is_likely_beside_the_likeliest() -> None:
+    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
+    got = probabilities(logits, [SamplingParams(1, temperature=1.0, min_p=0.4)])[0]
+    assert torch.allclose(got, torch.tensor([0.625, 0.375, 0.0, 0.0]))
+    rows = [SamplingParams(1, temperature=1.0, min_p=1.0), SamplingParams(1, temperature=1.0)]
+    both = probabilities(logits.expand(2, -1), rows)
+    assert both[0].tolist() == [1.0, 0.0, 0.0, 0.0]
+    assert torch.allclose(both[1], logits[0].exp())
 
 
 def test_rows_have_their_own_params() -> None:

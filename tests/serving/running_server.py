@@ -70,7 +70,7 @@ class Script:
 
     def __init__(self, engine: Engine, text: str, seconds_per_step: float = 0.0):
         self.ids = [*engine.tokenizer.encode(text), engine.tokenizer.message_end]
-        self.vocabulary = engine.model.config.vocab_size
+        self.vocabulary = engine.tokenizer.vocabulary_size
         self.seconds = seconds_per_step
         self.sequences: list[Sequence] = []
 

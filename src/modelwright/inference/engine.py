@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,14 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from modelwright.core.errors import InputError, UsageError
+from modelwright.inference.adjustments import adjusted
+from modelwright.inference.log_probabilities import token_log_probabilities
 from modelwright.inference.model_runner import ModelRunner, pad
-from modelwright.inference.sampling import (
-    MAX_SEED,
-    SamplingParams,
-    chosen_log_probabilities,
-    make_generator,
-    sample,
-)
+from modelwright.inference.sampler import chosen_log_probabilities, make_generator, sample
+from modelwright.inference.sampling import MAX_SEED, SamplingParams
 from modelwright.inference.scheduler import Scheduler
 from modelwright.inference.sequence import FinishReason, Sequence
 from modelwright.models.device import pick_device
@@ -122,7 +119,7 @@ class Engine:
         self.max_sequences = max_sequences
         self.context_length = model.config.max_position_embeddings
         self.scheduler = Scheduler(max_sequences, PREFILL_TOKENS)
-        self.runner = ModelRunner(model, max_sequences)
+        self.runner = ModelRunner(model, max_sequences, tokenizer.vocabulary_size)
         self._end_tokens = {tokenizer.end_of_text, tokenizer.message_end}
 
     @classmethod
@@ -166,6 +163,7 @@ class Engine:
     def new_sequence(self, prompt: list[int], params: SamplingParams) -> Sequence:
         """Make a sequence without queueing it, which any thread may; raises as :meth:`add`."""
         self.check_prompt(prompt)
+        self._check_known("logit_bias", params.logit_bias)
         return Sequence(list(prompt), params, make_generator(params, self.runner.device))
 
     def check_prompt(self, prompt: list[int]) -> None:
@@ -179,10 +177,13 @@ class Engine:
                 len(prompt),
                 self.context_length,
             )
-        unknown = next((id for id in prompt if not 0 <= id < self.tokenizer.vocabulary_size), None)
+        self._check_known("the prompt", prompt)
+
+    def _check_known(self, what: str, tokens: Iterable[int]) -> None:
+        unknown = next((id for id in tokens if not 0 <= id < self.tokenizer.vocabulary_size), None)
         if unknown is not None:
             raise InputError(
-                f"the prompt has token {unknown}, which is unknown",
+                f"{what} has token {unknown}, which is unknown",
                 fix=f"use ids from 0 to {self.tokenizer.vocabulary_size - 1}",
             )
 
@@ -193,7 +194,8 @@ class Engine:
         sequences = batch.prefill + batch.decode
         if not sequences:
             return []
-        logits = self.runner.run(batch)[:, : self.tokenizer.vocabulary_size]
+        said = self.runner.run(batch)
+        logits = adjusted(said, sequences, self._end_tokens)
         params = [sequence.params for sequence in sequences]
         tokens = sample(logits, params, [sequence.generator for sequence in sequences])
         if any(one.log_probabilities for one in params):
@@ -201,6 +203,7 @@ class Engine:
             for sequence, value in zip(sequences, found, strict=True):
                 if sequence.params.log_probabilities:
                     sequence.log_probabilities.append(value)
+        _keep_alternatives(sequences, said, tokens)
         return [self._advance(*pair) for pair in zip(sequences, tokens.tolist(), strict=True)]
 
     def abort(self, sequence: Sequence) -> None:
@@ -300,12 +303,24 @@ class Engine:
         return StepOutput(sequence, text)
 
     def _reason_to_finish(self, sequence: Sequence, token: int) -> FinishReason | None:
-        if token in self._end_tokens or sequence.detokenizer.is_stopped:
+        is_end = token in self._end_tokens and not sequence.params.ignores_end
+        if is_end or sequence.detokenizer.is_stopped:
             return "stop"
         is_full = sequence.length >= self.context_length
         if is_full or len(sequence.generated) >= sequence.params.max_tokens:
             return "length"
         return None
+
+
+def _keep_alternatives(sequences: list[Sequence], logits: Tensor, tokens: Tensor) -> None:
+    """Add to the sequences that ask for it how likely their new tokens were, and which others."""
+    rows = [row for row, one in enumerate(sequences) if one.params.alternatives is not None]
+    if not rows:
+        return
+    wanted = [sequences[row].params.alternatives or 0 for row in rows]
+    found = token_log_probabilities(logits[rows], tokens[rows], wanted)
+    for row, one in zip(rows, found, strict=True):
+        sequences[row].alternatives.append(one)
 
 
 def _score_batches(lengths: list[int]) -> list[list[int]]:

@@ -8,6 +8,7 @@ from typing import Literal
 from torch import Generator
 
 from modelwright.inference.detokenizer import Detokenizer
+from modelwright.inference.log_probabilities import TokenLogProbability
 from modelwright.inference.sampling import SamplingParams
 
 FinishReason = Literal["stop", "length", "abort"]
@@ -38,7 +39,9 @@ class Sequence:
     generated : list of int
         Tokens so far, the one that ended it included.
     log_probabilities : list of float
-        Of these tokens, where the parameters ask for them.
+        Of these tokens by the policy that drew them, where the parameters ask for them.
+    alternatives, prompt_alternatives : list of TokenLogProbability
+        Of these tokens, and of the prompt's from the second on, where the parameters ask for them.
     text : str
         What they say, as far as it is certain; without stop strings and control tokens.
     slot : int or None
@@ -53,6 +56,8 @@ class Sequence:
         self.generator = generator
         self.generated: list[int] = []
         self.log_probabilities: list[float] = []
+        self.alternatives: list[TokenLogProbability] = []
+        self.prompt_alternatives: list[TokenLogProbability] = []
         self.text = ""
         self.status = SequenceStatus.WAITING
         self.slot: int | None = None

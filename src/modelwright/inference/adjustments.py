@@ -1,0 +1,59 @@
+"""What is done to logits before a token is drawn: bias, penalties, a least length."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+import torch
+from torch import Tensor
+
+from modelwright.inference.sequence import Sequence
+
+
+def adjusted(logits: Tensor, sequences: list[Sequence], end_tokens: Collection[int]) -> Tensor:
+    """Logits (B, V) as the sequences ask for; the given ones if none asks for anything.
+
+    Parameters
+    ----------
+    logits : Tensor
+        What the model says (B, V), float32.
+    sequences : list of Sequence
+        One for each row.
+    end_tokens : collection of int
+        Tokens that end a text.
+    """
+    rows = [row for row, one in enumerate(sequences) if _changes(one)]
+    if not rows:
+        return logits
+    out = logits.clone()
+    for row in rows:
+        _adjust(out[row], sequences[row], end_tokens)
+    return out
+
+
+def _changes(sequence: Sequence) -> bool:
+    params = sequence.params
+    return bool(params.has_penalties or params.logit_bias or _may_not_end(sequence))
+
+
+def _may_not_end(sequence: Sequence) -> bool:
+    return len(sequence.generated) < sequence.params.min_tokens
+
+
+def _adjust(logits: Tensor, sequence: Sequence, end_tokens: Collection[int]) -> None:
+    """Change one row (V,) in place, in the order of vLLM: bias, least length, penalties."""
+    params = sequence.params
+    if params.logit_bias:
+        tokens = torch.tensor(list(params.logit_bias), device=logits.device)
+        logits[tokens] += logits.new_tensor(list(params.logit_bias.values()))
+    if _may_not_end(sequence):
+        logits[torch.tensor(sorted(end_tokens), device=logits.device)] = -math.inf
+    if params.repetition_penalty != 1:
+        tokens = torch.tensor(sequence.prompt + sequence.generated, device=logits.device).unique()
+        before, factor = logits[tokens], params.repetition_penalty
+        logits[tokens] = torch.where(before > 0, before / factor, before * factor)
+    if sequence.generated:
+        said = torch.tensor(sequence.generated, device=logits.device)
+        tokens, counts = said.unique(return_counts=True)
+        logits[tokens] -= params.presence_penalty + params.frequency_penalty * counts
