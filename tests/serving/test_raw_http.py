@@ -68,7 +68,6 @@ def test_malformed_bodies_are_400(server: Server, body: bytes) -> None:
         ("temperature", True),
         ("top_p", 0),
         ("top_p", 1.5),
-        ("top_k", -1),
         ("max_tokens", 0),
         ("max_tokens", 1.5),
         ("max_completion_tokens", 4),
@@ -83,11 +82,21 @@ def test_malformed_bodies_are_400(server: Server, body: bytes) -> None:
         ("stop", {"a": 1}),
         ("stream", "yes"),
         ("stream_options", {"include_usage": True}),
-        ("logprobs", True),
+        ("logprobs", 1),
         ("top_logprobs", 2),
-        ("frequency_penalty", 0.5),
-        ("presence_penalty", -1),
-        ("logit_bias", {"5": 1}),
+        ("top_logprobs", 21),
+        ("top_k", -2),
+        ("min_p", 1.1),
+        ("repetition_penalty", 0),
+        ("min_tokens", -1),
+        ("min_tokens", 10_000),
+        ("ignore_eos", 1),
+        ("frequency_penalty", 2.1),
+        ("presence_penalty", -2.1),
+        ("logit_bias", {"a": 1}),
+        ("logit_bias", {"-1": 1}),
+        ("logit_bias", {"5": 101}),
+        ("logit_bias", {"100000": 1}),
         ("response_format", {"type": "json_object"}),
         ("tools", [{"type": "function"}]),
         ("tool_choice", "required"),
@@ -113,11 +122,11 @@ def test_chat_fields_are_honoured_or_refused_by_name(
         ("prompt", ["a", 1]),
         ("prompt", [[1, "a"]]),
         ("prompt", [True]),
-        ("echo", True),
-        ("logprobs", 0),
-        ("logprobs", 1),
+        ("echo", 1),
+        ("logprobs", True),
+        ("logprobs", 21),
         ("suffix", "end"),
-        ("best_of", 2),
+        ("best_of", 9),
         ("messages", []),
     ],
 )
@@ -127,6 +136,21 @@ def test_completion_fields_are_honoured_or_refused_by_name(
     error = error_of(post(server, TEXT, json.dumps({**GOOD_TEXT, field: value})), 400)
     assert field in error["message"]
     assert error["param"] == field
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"n": 3, "best_of": 2}, "best_of must be at least n"),
+        ({"best_of": 2, "stream": True}, "best_of cannot be streamed"),
+        ({"max_tokens": 0}, "only allowed with echo"),
+    ],
+)
+def test_completion_fields_that_do_not_go_together(
+    server: Server, fields: dict[str, object], problem: str
+) -> None:
+    error = error_of(post(server, TEXT, json.dumps({**GOOD_TEXT, **fields})), 400)
+    assert problem in error["message"]
 
 
 def test_an_error_names_where_in_the_body(server: Server) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection
 
 import torch
@@ -50,10 +51,11 @@ def _adjust(logits: Tensor, sequence: Sequence, end_tokens: Collection[int]) -> 
     if _may_not_end(sequence):
         logits[torch.tensor(sorted(end_tokens), device=logits.device)] = -math.inf
     if params.repetition_penalty != 1:
-        tokens = torch.tensor(sequence.prompt + sequence.generated, device=logits.device).unique()
+        tokens = torch.tensor(sorted({*sequence.prompt, *sequence.generated}), device=logits.device)
         before, factor = logits[tokens], params.repetition_penalty
         logits[tokens] = torch.where(before > 0, before / factor, before * factor)
     if sequence.generated:
-        said = torch.tensor(sequence.generated, device=logits.device)
-        tokens, counts = said.unique(return_counts=True)
-        logits[tokens] -= params.presence_penalty + params.frequency_penalty * counts
+        counts = Counter(sequence.generated)
+        tokens = torch.tensor(list(counts), device=logits.device)
+        often = logits.new_tensor(list(counts.values()))
+        logits[tokens] -= params.presence_penalty + params.frequency_penalty * often

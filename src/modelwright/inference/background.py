@@ -11,6 +11,7 @@ from types import TracebackType
 
 from modelwright.core.errors import ModelwrightError
 from modelwright.inference.engine import Engine, StepOutput
+from modelwright.inference.log_probabilities import TokenLogProbability
 from modelwright.inference.sampling import SamplingParams
 from modelwright.inference.sequence import FinishReason, Sequence
 
@@ -38,11 +39,14 @@ class Update:
         Tokens generated so far.
     finish_reason : {"stop", "length", "abort"} or None
         Set in the last update.
+    alternatives : tuple of TokenLogProbability
+        Of the new token, where the parameters ask for them.
     """
 
     text: str
     tokens: int
     finish_reason: FinishReason | None = None
+    alternatives: tuple[TokenLogProbability, ...] = ()
 
 
 class Generation:
@@ -212,7 +216,8 @@ class BackgroundEngine:
         generation = self._generations[sequence]
         if sequence.is_finished:
             self._forget(sequence)
-        generation.deliver(Update(output.text, len(sequence.generated), sequence.finish_reason))
+        tokens, alternatives = len(sequence.generated), tuple(sequence.alternatives[-1:])
+        generation.deliver(Update(output.text, tokens, sequence.finish_reason, alternatives))
 
     def _abort(self, generation: Generation) -> None:
         sequence = generation.sequence

@@ -12,9 +12,10 @@ from modelwright import __version__
 from modelwright.inference.background import BackgroundEngine
 from modelwright.serving.body_limit import BodyLimit
 from modelwright.serving.guard import LoopbackGuard
-from modelwright.serving.openai_api import ServedModel, openai_router
+from modelwright.serving.openai_api import openai_router
 from modelwright.serving.openai_errors import install_error_handlers
 from modelwright.serving.page import page
+from modelwright.serving.served_model import ServedModel
 
 MAX_BODY_BYTES = 10 * 2**20
 

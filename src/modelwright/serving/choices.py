@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from functools import partial
 
 from fastapi import Request
@@ -13,8 +14,32 @@ from modelwright.inference.background import (
     EngineStoppedError,
     Update,
 )
+from modelwright.inference.log_probabilities import TokenLogProbability
 from modelwright.inference.sampling import SamplingParams
+from modelwright.inference.sequence import FinishReason
 from modelwright.serving.openai_responses import Usage
+
+CLIENT_GONE = 499
+"""What web servers log when nobody is left to read the answer."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole text.
+
+    Attributes
+    ----------
+    text : str
+        All of it.
+    finish_reason : {"stop", "length", "abort"}
+        Why it ended.
+    alternatives : list of TokenLogProbability
+        Of its tokens, where the parameters ask for them.
+    """
+
+    text: str
+    finish_reason: FinishReason
+    alternatives: list[TokenLogProbability]
 
 
 class Choices:
@@ -64,8 +89,8 @@ class Choices:
             unfinished -= update.finish_reason is not None
             yield index, update
 
-    async def collect(self, request: Request) -> list[tuple[str, Update]] | None:
-        """Each choice's whole text and last update, or None if the client has gone away."""
+    async def collect(self, request: Request) -> list[Answer] | None:
+        """Each choice, or None if the client has gone away."""
         collecting = asyncio.ensure_future(self._collect())
         leaving = asyncio.ensure_future(_disconnected(request))
         try:
@@ -91,18 +116,28 @@ class Choices:
             total_tokens=self._prompt_tokens + completion,
         )
 
-    async def _collect(self) -> list[tuple[str, Update]]:
-        texts = [""] * len(self)
-        last: dict[int, Update] = {}
+    def prompt_alternatives(self, number: int) -> list[TokenLogProbability]:
+        """Those of a choice's prompt, once its first update is there."""
+        return self._generations[number].sequence.prompt_alternatives
+
+    async def _collect(self) -> list[Answer]:
+        updates: list[list[Update]] = [[] for _ in range(len(self))]
         async for index, update in self:
-            texts[index] += update.text
-            last[index] = update
-        return [(text, last[index]) for index, text in enumerate(texts)]
+            updates[index].append(update)
+        return [_answer(of_one) for of_one in updates]
 
     def _deliver(self, index: int, update: Update) -> None:
         # A loop that has been closed has nobody left who waits for this.
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._updates.put_nowait, (index, update))
+
+
+def _answer(updates: list[Update]) -> Answer:
+    return Answer(
+        "".join(update.text for update in updates),
+        updates[-1].finish_reason or "abort",
+        [one for update in updates for one in update.alternatives],
+    )
 
 
 async def _disconnected(request: Request) -> None:

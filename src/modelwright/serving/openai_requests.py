@@ -7,11 +7,17 @@ that are not honoured yet are accepted with the value that asks for nothing.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from modelwright.inference.sampling import MAX_SEED, MAX_STOP_STRINGS, SamplingParams
+from modelwright.inference.sampling import (
+    MAX_SEED,
+    MAX_STOP_STRINGS,
+    MOST_ALTERNATIVES,
+    SamplingParams,
+)
 
 MOST_CHOICES = 8
 DEFAULT_COMPLETION_TOKENS = 16
@@ -43,12 +49,10 @@ def _whole_characters(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_whole_characters)]
-NoPenalty = Annotated[Any, _neutral(0, 0.0)]
+Alternatives = Annotated[int, Field(ge=0, le=MOST_ALTERNATIVES)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
 Off = Annotated[Any, _neutral(False)]
 NoTools = Annotated[Any, _neutral([])]
-NoBias = Annotated[Any, _neutral({})]
-One = Annotated[Any, _neutral(1)]
-Zero = Annotated[Any, _neutral(0)]
 Absent = Annotated[Any, _neutral()]
 PlainText = Annotated[Any, _neutral({"type": "text"})]
 
@@ -68,6 +72,16 @@ def _stop_strings(stop: Any) -> Any:
     if stop is None:
         return ()
     return (stop,) if isinstance(stop, str) else tuple(stop) if isinstance(stop, list) else stop
+
+
+def _bias_by_token(bias: Any) -> Any:
+    """Token ids as numbers; JSON only has texts for keys."""
+    if not isinstance(bias, dict):
+        return bias
+    for token in bias:
+        if not (isinstance(token, str) and token.isascii() and token.isdigit()):
+            raise ValueError(f"'{token}' is no token id")
+    return {int(token): value for token, value in bias.items()}
 
 
 def _prompt_list(prompt: Any) -> Any:
@@ -136,8 +150,21 @@ class GenerationRequest(_Request):
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="an extension: draw from this many likeliest tokens; 0 for all"
+    top_k: Annotated[int, Field(ge=-1)] | None = Field(
+        None, description="an extension: draw from this many likeliest tokens; 0 or -1 for all"
+    )
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="an extension: draw from tokens at least this many times as likely as "
+        "the likeliest",
+    )  # fmt: skip
+    repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = Field(
+        None, description="an extension: divides the logits of tokens that came before; 1 for none"
+    )
+    min_tokens: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="an extension: tokens before which the text does not end by itself"
+    )
+    ignore_eos: bool | None = Field(
+        None, description="an extension: go on behind tokens that end a text"
     )
     n: Annotated[int, Field(ge=1, le=MOST_CHOICES)] | None = None
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
@@ -149,9 +176,11 @@ class GenerationRequest(_Request):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: Text | None = Field(None, description="accepted for the client's own use; has no effect")
-    frequency_penalty: NoPenalty = None
-    presence_penalty: NoPenalty = None
-    logit_bias: NoBias = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
+    logit_bias: Annotated[dict[int, Annotated[float, Field(ge=-100, le=100)]] | None,
+        BeforeValidator(_bias_by_token, json_schema_input_type=dict[str, float] | None)
+    ] = None  # fmt: skip
 
     @model_validator(mode="after")
     def _check_stream_options(self) -> GenerationRequest:
@@ -165,18 +194,41 @@ class GenerationRequest(_Request):
         return self.stream_options is not None and self.stream_options.include_usage
 
     def sampling(self, max_tokens: int) -> list[SamplingParams]:
-        """The parameters of each of the ``n`` choices; choice i draws from seed + i."""
-        return [
-            SamplingParams(
-                max_tokens=max_tokens,
-                temperature=DEFAULT_TEMPERATURE if self.temperature is None else self.temperature,
-                top_k=self.top_k or 0,
-                top_p=1.0 if self.top_p is None else self.top_p,
-                stop=self.stop,
-                seed=None if self.seed is None else (self.seed + choice) % (MAX_SEED + 1),
-            )
-            for choice in range(self.n or 1)
+        """The parameters of each choice; choice i draws from seed + i.
+
+        Raises
+        ------
+        InputError
+            If the text would have to be longer than it may be.
+        """
+        whole = SamplingParams(
+            max_tokens=max_tokens,
+            temperature=DEFAULT_TEMPERATURE if self.temperature is None else self.temperature,
+            top_k=max(self.top_k or 0, 0),
+            top_p=1.0 if self.top_p is None else self.top_p,
+            min_p=self.min_p or 0.0,
+            presence_penalty=self.presence_penalty or 0.0,
+            frequency_penalty=self.frequency_penalty or 0.0,
+            repetition_penalty=self.repetition_penalty or 1.0,
+            logit_bias=self.logit_bias or {},
+            min_tokens=self.min_tokens or 0,
+            ignores_end=bool(self.ignore_eos),
+            stop=self.stop,
+        )
+        whole = self._with_log_probabilities(whole)
+        seeds = [
+            None if self.seed is None else (self.seed + choice) % (MAX_SEED + 1)
+            for choice in range(self._candidates())
         ]
+        return [replace(whole, seed=seed) for seed in seeds]
+
+    def _candidates(self) -> int:
+        """Texts to generate for each prompt."""
+        return self.n or 1
+
+    def _with_log_probabilities(self, params: SamplingParams) -> SamplingParams:
+        """With what is to be kept beside the tokens."""
+        return params
 
 
 class ChatCompletionRequest(GenerationRequest):
@@ -184,8 +236,8 @@ class ChatCompletionRequest(GenerationRequest):
 
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
-    logprobs: Off = None
-    top_logprobs: Zero = None
+    logprobs: bool | None = None
+    top_logprobs: Alternatives | None = None
     response_format: PlainText = None
     tools: NoTools = None
     tool_choice: Annotated[Any, _neutral("none", "auto")] = None
@@ -196,7 +248,12 @@ class ChatCompletionRequest(GenerationRequest):
         limits = {self.max_tokens, self.max_completion_tokens} - {None}
         if len(limits) > 1:
             raise ValueError("max_tokens and max_completion_tokens differ; give one of them")
+        if self.top_logprobs and not self.logprobs:
+            raise ValueError("top_logprobs is only allowed with logprobs: true")
         return self
+
+    def _with_log_probabilities(self, params: SamplingParams) -> SamplingParams:
+        return replace(params, alternatives=(self.top_logprobs or 0) if self.logprobs else None)
 
     @property
     def token_limit(self) -> int | None:
@@ -213,7 +270,34 @@ class CompletionRequest(GenerationRequest):
             _prompt_list, json_schema_input_type=str | list[str] | list[int] | list[list[int]]
         ),
     ]
-    echo: Off = None
-    best_of: One = None
-    logprobs: Absent = None
+    max_tokens: Annotated[int, Field(ge=0)] | None = None
+    echo: bool | None = None
+    best_of: Annotated[int, Field(ge=1, le=MOST_CHOICES)] | None = None
+    logprobs: Alternatives | None = None
     suffix: Absent = None
+
+    @model_validator(mode="after")
+    def _check_choices(self) -> CompletionRequest:
+        if self.max_tokens == 0 and not self.echo:
+            raise ValueError("max_tokens: 0 is only allowed with echo: true")
+        if self.best_of is not None and self.best_of < (self.n or 1):
+            raise ValueError("best_of must be at least n")
+        if self.stream and self._candidates() > (self.n or 1):
+            raise ValueError("best_of cannot be streamed: the best is known at the end")
+        return self
+
+    @property
+    def is_only_echo(self) -> bool:
+        """Whether nothing is wanted but the prompt, with its log-probabilities."""
+        return self.max_tokens == 0
+
+    def _candidates(self) -> int:
+        return self.best_of or self.n or 1
+
+    def _with_log_probabilities(self, params: SamplingParams) -> SamplingParams:
+        chooses = self._candidates() > (self.n or 1)  # by the likelihood of the tokens
+        return replace(
+            params,
+            alternatives=0 if self.logprobs is None and chooses else self.logprobs,
+            prompt_alternatives=self.logprobs if self.echo else None,
+        )

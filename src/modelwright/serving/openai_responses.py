@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from modelwright.inference.sequence import FinishReason
+from modelwright.serving.openai_logprobs import ChatLogprobs, TextLogprobs
 
 
 class Usage(BaseModel):
@@ -30,7 +31,7 @@ class ChatChoice(BaseModel):
 
     index: int
     message: AnswerMessage
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
     finish_reason: FinishReason
 
 
@@ -57,7 +58,7 @@ class ChunkChoice(BaseModel):
 
     index: int
     delta: Delta
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
     finish_reason: FinishReason | None = None
 
 
@@ -77,7 +78,7 @@ class TextChoice(BaseModel):
 
     index: int
     text: str
-    logprobs: None = None
+    logprobs: TextLogprobs | None = None
     finish_reason: FinishReason | None
 
 

@@ -1,0 +1,80 @@
+"""The model of a server, as requests see it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from fastapi.concurrency import run_in_threadpool
+
+from modelwright.core.errors import InputError
+from modelwright.inference.background import BackgroundEngine
+from modelwright.inference.sampling import SamplingParams
+from modelwright.serving.choices import Choices
+from modelwright.serving.openai_errors import ModelNotFoundError
+from modelwright.serving.openai_responses import ModelCard
+from modelwright.tokens.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """The one model of a server.
+
+    Attributes
+    ----------
+    background : BackgroundEngine
+        Generates.
+    name : str
+        What clients call it.
+    created : int
+        Since when it is served, in seconds since 1970.
+    """
+
+    background: BackgroundEngine
+    name: str
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's own."""
+        return self.background.engine.tokenizer
+
+    @property
+    def context_length(self) -> int:
+        """Most tokens of prompt and answer."""
+        return self.background.engine.context_length
+
+    @property
+    def card(self) -> ModelCard:
+        """The model as the list of models shows it."""
+        return ModelCard(id=self.name, created=self.created, max_model_len=self.context_length)
+
+    def check_name(self, name: str) -> None:
+        """Refuse any other model's name."""
+        if name != self.name:
+            raise ModelNotFoundError(
+                f"the model '{name}' does not exist here", fix=f"use '{self.name}'"
+            )
+
+    async def chat_prompt(
+        self, messages: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> list[int]:
+        """Token ids of a conversation, by default up to where the model answers."""
+        # In a thread: a body of megabytes must not hold up everybody's streams.
+        return await run_in_threadpool(
+            self.tokenizer.encode_chat, messages, add_generation_prompt=add_generation_prompt
+        )
+
+    async def text_prompt(self, prompt: str | list[int]) -> list[int]:
+        """Token ids of a text to continue; it begins as documents do in training."""
+        if isinstance(prompt, list):
+            return prompt
+        tokens = await run_in_threadpool(self.tokenizer.encode, prompt)
+        return [self.tokenizer.end_of_text, *tokens]
+
+    def start(self, prompts: list[list[int]], params: list[SamplingParams]) -> Choices:
+        """Begin to generate; raises as :class:`Choices`, and if it is more than can ever run."""
+        wanted, most = len(prompts) * len(params), self.background.most_generations
+        if wanted > most:
+            raise InputError(f"{wanted} texts at once are too many", fix=f"ask for at most {most}")
+        return Choices(self.background, prompts, params)
