@@ -15,7 +15,9 @@ from modelwright.serving.guard import LoopbackGuard
 from modelwright.serving.openai_api import openai_router
 from modelwright.serving.openai_errors import install_error_handlers
 from modelwright.serving.page import page
+from modelwright.serving.request_id import RequestId
 from modelwright.serving.served_model import ServedModel
+from modelwright.serving.tokenization import tokenization_router
 
 MAX_BODY_BYTES = 10 * 2**20
 
@@ -49,8 +51,11 @@ def create_app(background: BackgroundEngine, name: str, *, is_chat_model: bool =
     )
     app.add_middleware(BodyLimit, most_bytes=MAX_BODY_BYTES)
     app.add_middleware(LoopbackGuard)
+    app.add_middleware(RequestId)  # the outermost, so that refusals have one too
     install_error_handlers(app)
-    app.include_router(openai_router(ServedModel(background, name)))
+    served = ServedModel(background, name)
+    app.include_router(openai_router(served))
+    app.include_router(tokenization_router(served))
 
     @app.get("/health", response_model=Health, responses={503: {"model": Health}})
     async def health() -> JSONResponse:

@@ -100,20 +100,22 @@ def _is_ids(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(type(id) is int for id in value)
 
 
-class _Request(BaseModel):
+class StrictRequest(BaseModel):
+    """A body, or a part of one, in which nothing is unknown and nothing is converted."""
+
     model_config = ConfigDict(
         extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()
     )
 
 
-class TextPart(_Request):
+class TextPart(StrictRequest):
     """A piece of a message's content."""
 
     type: Literal["text"]
     text: str
 
 
-class ChatMessage(_Request):
+class ChatMessage(StrictRequest):
     """One message of a conversation; ``developer`` is the newer name of ``system``."""
 
     role: Literal["system", "developer", "user", "assistant"]
@@ -136,14 +138,14 @@ class ChatMessage(_Request):
         }
 
 
-class StreamOptions(_Request):
+class StreamOptions(StrictRequest):
     """What to put into a stream besides the text."""
 
     include_usage: bool = False
     include_obfuscation: Off = None
 
 
-class GenerationRequest(_Request):
+class GenerationRequest(StrictRequest):
     """What both kinds of completion have in common."""
 
     model: Text
