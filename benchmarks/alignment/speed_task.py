@@ -14,8 +14,9 @@ Kind = Literal["grpo", "sft", "dpo"]
 PROMPTS, GROUP = 2, 8
 """Of a rollout: 16 answers."""
 ANSWER_TOKENS = 48
-TARGET_CHARACTERS = 100
-"""The reward of an answer falls in a straight line with its distance from this length."""
+TARGET_CHARACTERS = 1000
+"""The reward of an answer falls in a straight line with its distance from this length, which no
+answer can reach: so all systems learn not to end one, and have the same number of tokens."""
 LEARNING_RATE = 1e-4
 
 
