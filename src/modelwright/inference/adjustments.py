@@ -1,4 +1,4 @@
-"""What is done to logits before a token is drawn: bias, penalties, a least length."""
+"""What is done to logits before a token is drawn: bias, penalties, least length, given form."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def adjusted(logits: Tensor, sequences: list[Sequence], end_tokens: Collection[i
 
 def _changes(sequence: Sequence) -> bool:
     params = sequence.params
-    return bool(params.has_penalties or params.logit_bias or _may_not_end(sequence))
+    is_free = sequence.matcher is None and not _may_not_end(sequence)
+    return bool(params.has_penalties or params.logit_bias or not is_free)
 
 
 def _may_not_end(sequence: Sequence) -> bool:
@@ -59,3 +60,6 @@ def _adjust(logits: Tensor, sequence: Sequence, end_tokens: Collection[int]) -> 
         tokens = torch.tensor(list(counts), device=logits.device)
         often = logits.new_tensor(list(counts.values()))
         logits[tokens] -= params.presence_penalty + params.frequency_penalty * often
+    if sequence.matcher is not None:
+        allowed = sequence.matcher.allowed().to(logits.device)
+        logits.masked_fill_(~allowed, -math.inf)

@@ -18,6 +18,7 @@ from modelwright.inference.sampler import chosen_log_probabilities, make_generat
 from modelwright.inference.sampling import MAX_SEED, SamplingParams
 from modelwright.inference.scheduler import Scheduler
 from modelwright.inference.sequence import FinishReason, Sequence
+from modelwright.inference.structured import Structures
 from modelwright.models.device import pick_device
 from modelwright.models.pretrained import load_model
 from modelwright.models.transformer import CausalLM
@@ -120,6 +121,7 @@ class Engine:
         self.context_length = model.config.max_position_embeddings
         self.scheduler = Scheduler(max_sequences, PREFILL_TOKENS)
         self.runner = ModelRunner(model, max_sequences, tokenizer.vocabulary_size)
+        self._structures = Structures(tokenizer)
         self._end_tokens = {tokenizer.end_of_text, tokenizer.message_end}
 
     @classmethod
@@ -154,7 +156,8 @@ class Engine:
         ContextLengthError
             If the prompt leaves no room for a single token.
         InputError
-            If it is empty or holds ids that the tokenizer does not have.
+            If it is empty or holds ids that the tokenizer does not have, or the parameters ask for
+            a form that cannot be enforced.
         """
         sequence = self.new_sequence(prompt, params)
         self.scheduler.add(sequence)
@@ -164,7 +167,8 @@ class Engine:
         """Make a sequence without queueing it, which any thread may; raises as :meth:`add`."""
         self.check_prompt(prompt)
         self._check_known("logit_bias", params.logit_bias)
-        return Sequence(list(prompt), params, make_generator(params, self.runner.device))
+        matcher = None if params.structure is None else self._structures.matcher(params.structure)
+        return Sequence(list(prompt), params, make_generator(params, self.runner.device), matcher)
 
     def check_prompt(self, prompt: list[int]) -> None:
         """Refuse a prompt that cannot be run; raises as :meth:`add` does."""
@@ -304,7 +308,8 @@ class Engine:
 
     def _reason_to_finish(self, sequence: Sequence, token: int) -> FinishReason | None:
         is_end = token in self._end_tokens and not sequence.params.ignores_end
-        if is_end or sequence.detokenizer.is_stopped:
+        is_complete = sequence.matcher is not None and sequence.matcher.is_complete
+        if is_end or is_complete or sequence.detokenizer.is_stopped:
             return "stop"
         is_full = sequence.length >= self.context_length
         if is_full or len(sequence.generated) >= sequence.params.max_tokens:

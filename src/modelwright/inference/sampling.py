@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from modelwright.core.errors import InputError
+from modelwright.inference.structured import Structure
 
 MAX_SEED = 2**63 - 1
 MAX_STOP_STRINGS = 16
@@ -46,6 +47,8 @@ class SamplingParams:
         Tokens before which the text does not end by itself.
     ignores_end : bool
         Whether it goes on behind a token that ends a text.
+    structure : Structure or None
+        The form that the answer must have; it ends as soon as nothing may follow.
     stop : tuple of str
         Texts at which generation ends; they are not part of the result.
     seed : int or None
@@ -71,6 +74,7 @@ class SamplingParams:
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     min_tokens: int = 0
     ignores_end: bool = False
+    structure: Structure | None = None
     stop: tuple[str, ...] = ()
     seed: int | None = None
     log_probabilities: bool = False
@@ -92,6 +96,8 @@ class SamplingParams:
         self._check("logit_bias", finite, "finite for every token")
         fits = 0 <= self.min_tokens <= self.max_tokens
         self._check("min_tokens", fits, f"between 0 and max_tokens, {self.max_tokens}")
+        free = self.structure is None or not (self.min_tokens or self.ignores_end)
+        self._check("structure", free, "without min_tokens and ignores_end, as it says what ends")
         stops = all(self.stop) and len(self.stop) <= MAX_STOP_STRINGS
         self._check("stop", stops, f"at most {MAX_STOP_STRINGS} texts, none of them empty")
         seeded = self.seed is None or 0 <= self.seed <= MAX_SEED

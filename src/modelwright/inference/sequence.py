@@ -10,6 +10,7 @@ from torch import Generator
 from modelwright.inference.detokenizer import Detokenizer
 from modelwright.inference.log_probabilities import TokenLogProbability
 from modelwright.inference.sampling import SamplingParams
+from modelwright.inference.structured import StructureMatcher
 
 FinishReason = Literal["stop", "length", "abort"]
 
@@ -33,6 +34,8 @@ class Sequence:
         How to generate.
     generator : torch.Generator
         This sequence's own randomness.
+    matcher : StructureMatcher, optional
+        Holds it to its form.
 
     Attributes
     ----------
@@ -50,10 +53,17 @@ class Sequence:
         Why it ended: at an end token or stop string, at a limit, or cancelled.
     """
 
-    def __init__(self, prompt: list[int], params: SamplingParams, generator: Generator):
+    def __init__(
+        self,
+        prompt: list[int],
+        params: SamplingParams,
+        generator: Generator,
+        matcher: StructureMatcher | None = None,
+    ):
         self.prompt = prompt
         self.params = params
         self.generator = generator
+        self.matcher = matcher
         self.generated: list[int] = []
         self.log_probabilities: list[float] = []
         self.alternatives: list[TokenLogProbability] = []
@@ -77,6 +87,8 @@ class Sequence:
     def append(self, token: int, data: bytes) -> str:
         """Add a generated token and its bytes; return the new text that is certain."""
         self.generated.append(token)
+        if self.matcher is not None:
+            self.matcher.consume(token)
         return self._add(self.detokenizer.push(data))
 
     def finish(self, reason: FinishReason) -> str:

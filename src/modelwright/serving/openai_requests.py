@@ -10,7 +10,7 @@ import json
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from modelwright.inference.sampling import (
     MAX_SEED,
@@ -18,6 +18,13 @@ from modelwright.inference.sampling import (
     MOST_ALTERNATIVES,
     SamplingParams,
 )
+from modelwright.inference.structured import Structure
+from modelwright.serving.response_format import (
+    ResponseFormat,
+    StructuredOutputs,
+    structure_of_format,
+)
+from modelwright.serving.strict_request import StrictRequest, Text
 
 MOST_CHOICES = 8
 DEFAULT_COMPLETION_TOKENS = 16
@@ -39,22 +46,11 @@ def _neutral(*allowed: Any) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _whole_characters(text: str) -> str:
-    """Refuse halves of surrogate pairs, which JSON can escape and UTF-8 cannot hold."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"not Unicode: half a character at position {error.start}") from None
-    return text
-
-
-Text = Annotated[str, AfterValidator(_whole_characters)]
 Alternatives = Annotated[int, Field(ge=0, le=MOST_ALTERNATIVES)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 Off = Annotated[Any, _neutral(False)]
 NoTools = Annotated[Any, _neutral([])]
 Absent = Annotated[Any, _neutral()]
-PlainText = Annotated[Any, _neutral({"type": "text"})]
 
 
 def _text_of_parts(content: Any) -> Any:
@@ -98,14 +94,6 @@ def _prompt_list(prompt: Any) -> Any:
 def _is_ids(value: Any) -> bool:
     # bool is a kind of int to Python, and no token id.
     return isinstance(value, list) and bool(value) and all(type(id) is int for id in value)
-
-
-class StrictRequest(BaseModel):
-    """A body, or a part of one, in which nothing is unknown and nothing is converted."""
-
-    model_config = ConfigDict(
-        extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()
-    )
 
 
 class TextPart(StrictRequest):
@@ -177,6 +165,7 @@ class GenerationRequest(StrictRequest):
     ] = ()
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    structured_outputs: StructuredOutputs | None = None
     user: Text | None = Field(None, description="accepted for the client's own use; has no effect")
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None
@@ -215,6 +204,7 @@ class GenerationRequest(StrictRequest):
             logit_bias=self.logit_bias or {},
             min_tokens=self.min_tokens or 0,
             ignores_end=bool(self.ignore_eos),
+            structure=self._structure(),
             stop=self.stop,
         )
         whole = self._with_log_probabilities(whole)
@@ -228,6 +218,10 @@ class GenerationRequest(StrictRequest):
         """Texts to generate for each prompt."""
         return self.n or 1
 
+    def _structure(self) -> Structure | None:
+        """The form that is asked for."""
+        return self.structured_outputs.structure() if self.structured_outputs else None
+
     def _with_log_probabilities(self, params: SamplingParams) -> SamplingParams:
         """With what is to be kept beside the tokens."""
         return params
@@ -240,7 +234,7 @@ class ChatCompletionRequest(GenerationRequest):
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     logprobs: bool | None = None
     top_logprobs: Alternatives | None = None
-    response_format: PlainText = None
+    response_format: ResponseFormat | None = None
     tools: NoTools = None
     tool_choice: Annotated[Any, _neutral("none", "auto")] = None
     store: Off = None
@@ -252,7 +246,12 @@ class ChatCompletionRequest(GenerationRequest):
             raise ValueError("max_tokens and max_completion_tokens differ; give one of them")
         if self.top_logprobs and not self.logprobs:
             raise ValueError("top_logprobs is only allowed with logprobs: true")
+        if self.structured_outputs and structure_of_format(self.response_format):
+            raise ValueError("give response_format or structured_outputs, not both")
         return self
+
+    def _structure(self) -> Structure | None:
+        return structure_of_format(self.response_format) or super()._structure()
 
     def _with_log_probabilities(self, params: SamplingParams) -> SamplingParams:
         return replace(params, alternatives=(self.top_logprobs or 0) if self.logprobs else None)

@@ -10,8 +10,9 @@ from pydantic import BaseModel, Field, model_validator
 
 from modelwright.core.errors import InputError
 from modelwright.serving.openai_api import ERRORS, require_json
-from modelwright.serving.openai_requests import ChatMessage, StrictRequest, Text
+from modelwright.serving.openai_requests import ChatMessage
 from modelwright.serving.served_model import ServedModel
+from modelwright.serving.strict_request import StrictRequest, Text
 
 
 class TokenizeRequest(StrictRequest):

@@ -113,6 +113,11 @@ class Tokenizer:
         return self._encoding.n_vocab
 
     @property
+    def encoding(self) -> tiktoken.Encoding:
+        """What splits and merges; it normalises nothing."""
+        return self._encoding
+
+    @property
     def end_of_text(self) -> int:
         """Id of the token that stands between documents."""
         return self._special(END_OF_TEXT)
