@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import uvicorn
@@ -38,11 +39,13 @@ class Server:
 
 
 @contextmanager
-def running(engine: Engine, *, max_waiting: int = 64, is_chat: bool = True) -> Iterator[Server]:
+def running(
+    engine: Engine, *, max_waiting: int = 64, is_chat: bool = True, **options: Any
+) -> Iterator[Server]:
     """A real server on a free port, in a thread."""
     listener = listen("127.0.0.1", 0)
     with BackgroundEngine(engine, max_waiting) as background:
-        app = create_app(background, NAME, is_chat_model=is_chat)
+        app = create_app(background, NAME, is_chat_model=is_chat, **options)
         server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()

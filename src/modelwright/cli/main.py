@@ -21,6 +21,7 @@ VERBS = {
     "trace": ("modelwright.cli.trace", "From a document to models, from a model to documents"),
     "chat": ("modelwright.cli.chat", "Talk to a model in the terminal"),
     "serve": ("modelwright.cli.serve", "Serve a model: OpenAI-compatible API and chat page"),
+    "keys": ("modelwright.cli.keys", "Keys of a server: create, list, revoke"),
     "compare": ("modelwright.cli.compare", "Compare two models' answers blind, side by side"),
     "feedback": ("modelwright.cli.feedback", "What people think of answers: import, export, stats"),
     "data": ("modelwright.cli.data", "Look into data: report, look, examples, judge, classifier"),

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from modelwright.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from modelwright.serving.keys import KeyFile
 
 
 @click.command("serve")
 @click.argument("model", required=False)
-@click.option("--host", default="127.0.0.1", show_default=True, help="A name of this machine.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Where it is reached; from other machines only with keys.",
+)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -21,7 +33,20 @@ import click
 @click.option(
     "--name", help="What clients call the model.  [default: the recipe's or the folder's name]"
 )
-def command(model: str | None, host: str, port: int, open_browser: bool, name: str | None) -> None:
+@click.option(
+    "--keys",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Who may use it, made by 'modelwright keys'.  [default: the workspace's keys.json, if it "
+    "is there]",
+)
+def command(
+    model: str | None,
+    host: str,
+    port: int,
+    open_browser: bool,
+    name: str | None,
+    keys: Path | None,
+) -> None:
     """Serve MODEL: chat page and OpenAI-shaped API on this machine.
 
     MODEL is a model folder, an artifact's id or a stage; without it, the recipe's model.
@@ -32,4 +57,24 @@ def command(model: str | None, host: str, port: int, open_browser: bool, name: s
     found = find_model(Path.cwd(), model)
     if found.note:
         click.echo(found.note, err=True)
-    serve(found.folder, host, port, name=name or found.name, open_browser=open_browser)
+    serve(
+        found.folder,
+        host,
+        port,
+        name=name or found.name,
+        keys=_keys(keys),
+        open_browser=open_browser,
+    )
+
+
+def _keys(path: Path | None) -> KeyFile | None:
+    """The keys that are given, or those of the workspace around this folder, if it has any."""
+    from modelwright.cli.keys import FILE
+    from modelwright.core.workspace import find_workspace
+    from modelwright.serving.keys import KeyFile
+
+    if path is not None:
+        return KeyFile(path)
+    with suppress(UsageError):  # a model's folder can be served anywhere
+        path = find_workspace(Path.cwd()).root / FILE
+    return KeyFile(path) if path is not None and path.is_file() else None

@@ -10,8 +10,10 @@ from pydantic import BaseModel
 
 from modelwright import __version__
 from modelwright.inference.background import BackgroundEngine
+from modelwright.serving.authentication import Authentication
 from modelwright.serving.body_limit import BodyLimit
-from modelwright.serving.guard import LoopbackGuard
+from modelwright.serving.guard import OriginGuard
+from modelwright.serving.keys import KeyFile
 from modelwright.serving.openai_api import openai_router
 from modelwright.serving.openai_errors import install_error_handlers
 from modelwright.serving.page import page
@@ -31,7 +33,14 @@ class Health(BaseModel):
     """Whether the model has learned to answer (else it continues text)."""
 
 
-def create_app(background: BackgroundEngine, name: str, *, is_chat_model: bool = True) -> FastAPI:
+def create_app(
+    background: BackgroundEngine,
+    name: str,
+    *,
+    is_chat_model: bool = True,
+    keys: KeyFile | None = None,
+    loopback_only: bool = True,
+) -> FastAPI:
     """Build the application.
 
     Parameters
@@ -42,6 +51,10 @@ def create_app(background: BackgroundEngine, name: str, *, is_chat_model: bool =
         What clients call the model.
     is_chat_model : bool
         Whether it was fine-tuned to answer; decides how the chat page starts.
+    keys : KeyFile, optional
+        Who may use it; without keys, everybody who reaches it.
+    loopback_only : bool
+        Whether only this machine reaches it.
     """
     app = FastAPI(
         title="Modelwright",
@@ -50,7 +63,9 @@ def create_app(background: BackgroundEngine, name: str, *, is_chat_model: bool =
         redoc_url=None,
     )
     app.add_middleware(BodyLimit, most_bytes=MAX_BODY_BYTES)
-    app.add_middleware(LoopbackGuard)
+    if keys is not None:
+        app.add_middleware(Authentication, keys=keys)
+    app.add_middleware(OriginGuard, loopback_only=loopback_only)
     app.add_middleware(RequestId)  # the outermost, so that refusals have one too
     install_error_handlers(app)
     served = ServedModel(background, name)
@@ -62,6 +77,10 @@ def create_app(background: BackgroundEngine, name: str, *, is_chat_model: bool =
         is_ok = background.is_running
         state = Health(status="ok" if is_ok else "stopped", model=name, chat=is_chat_model)
         return JSONResponse(state.model_dump(), 200 if is_ok else 503)
+
+    @app.get("/ready", response_model=Health, responses={503: {"model": Health}})
+    async def ready() -> JSONResponse:
+        return await health()
 
     @app.get("/", response_class=HTMLResponse)
     async def chat_page() -> HTMLResponse:

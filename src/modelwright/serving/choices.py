@@ -18,6 +18,7 @@ from modelwright.inference.log_probabilities import TokenLogProbability
 from modelwright.inference.sampling import SamplingParams
 from modelwright.inference.sequence import FinishReason
 from modelwright.serving.openai_responses import Usage
+from modelwright.serving.rate_limits import Account
 
 CLIENT_GONE = 499
 """What web servers log when nobody is left to read the answer."""
@@ -53,6 +54,8 @@ class Choices:
         Token ids.
     params : list of SamplingParams
         One for each choice of a prompt; choices are numbered prompt by prompt.
+    account : Account, optional
+        Pays for the tokens, those of the answers when all has ended or was cancelled.
 
     Raises
     ------
@@ -61,7 +64,11 @@ class Choices:
     """
 
     def __init__(
-        self, background: BackgroundEngine, prompts: list[list[int]], params: list[SamplingParams]
+        self,
+        background: BackgroundEngine,
+        prompts: list[list[int]],
+        params: list[SamplingParams],
+        account: Account | None = None,
     ):
         self._loop = asyncio.get_running_loop()
         self._updates: asyncio.Queue[tuple[int, Update]] = asyncio.Queue()
@@ -74,6 +81,8 @@ class Choices:
                 for index, (prompt, one) in enumerate(wanted)
             ]
         )
+        self._account = account
+        self._pay(self._prompt_tokens)
 
     def __len__(self) -> int:
         return len(self._generations)
@@ -105,6 +114,8 @@ class Choices:
         """Stop generating what is not finished."""
         for generation in self._generations:
             generation.cancel()
+        self._pay(sum(self._tokens))
+        self._account = None  # it has paid
 
     @property
     def usage(self) -> Usage:
@@ -125,6 +136,10 @@ class Choices:
         async for index, update in self:
             updates[index].append(update)
         return [_answer(of_one) for of_one in updates]
+
+    def _pay(self, tokens: int) -> None:
+        if self._account is not None:
+            self._account.take_tokens(tokens)
 
     def _deliver(self, index: int, update: Update) -> None:
         # A loop that has been closed has nobody left who waits for this.

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from modelwright import __version__
 from modelwright.serving.body_limit import BodyLimit
 from modelwright.serving.comparison import Comparison, OutOfStepError, Result, Shown, Verdict
-from modelwright.serving.guard import LoopbackGuard
+from modelwright.serving.guard import OriginGuard
 from modelwright.serving.openai_api import require_json
 from modelwright.serving.openai_errors import install_error_handlers
 from modelwright.serving.page import page
@@ -64,7 +64,7 @@ def create_compare_app(comparison: Comparison) -> FastAPI:
     """Build the application for one comparison, which nobody else may use meanwhile."""
     app = FastAPI(title="Modelwright compare", version=__version__, docs_url=None, redoc_url=None)
     app.add_middleware(BodyLimit, most_bytes=MAX_BODY_BYTES)
-    app.add_middleware(LoopbackGuard)
+    app.add_middleware(OriginGuard)
     install_error_handlers(app)
     json_only = [Depends(require_json)]
 

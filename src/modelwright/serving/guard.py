@@ -1,8 +1,9 @@
-"""Keeps web pages from talking to a server on the user's own machine behind his back.
+"""Keeps web pages from talking to a server behind the back of the person before the browser.
 
 A page on the internet can make a browser send requests to this machine, under its own name if it
 has that name resolve to the loopback address (DNS rebinding). Such requests carry the page's name
-in ``Host``, or a foreign ``Origin``.
+in ``Host``, or a foreign ``Origin``. A server that other machines reach has a name that it does not
+know; it has keys instead, and refuses foreign origins.
 """
 
 from __future__ import annotations
@@ -25,32 +26,37 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class LoopbackGuard:
-    """Refuses requests to another name than this machine's, or from another origin.
+class OriginGuard:
+    """Refuses requests from pages of another origin, and to another name than this machine's.
 
     Parameters
     ----------
     app : ASGI application
         What stands behind it.
+    loopback_only : bool
+        Whether the server is reached from this machine only.
     """
 
-    def __init__(self, app: ASGIApp):
-        self.app = app
+    def __init__(self, app: ASGIApp, loopback_only: bool = True):
+        self.app, self.loopback_only = app, loopback_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = _refusal(Headers(scope=scope)) if scope["type"] == "http" else None
+        is_http = scope["type"] == "http"
+        refusal = _refusal(Headers(scope=scope), self.loopback_only) if is_http else None
         if refusal is None:
             await self.app(scope, receive, send)
         else:
             await error_response(403, refusal, code="forbidden")(scope, receive, send)
 
 
-def _refusal(headers: Headers) -> str | None:
+def _refusal(headers: Headers, loopback_only: bool) -> str | None:
     host = headers.get("host", "")
-    if not is_loopback(_without_port(host)):
+    if loopback_only and not is_loopback(_without_port(host)):
         return f"this server answers only to localhost and 127.0.0.1, not to '{host}'"
     origin = headers.get("origin")
-    if origin is not None and origin.lower() != f"http://{host}".lower():
+    # A proxy before a server that others reach may speak https.
+    schemes = ("http",) if loopback_only else ("http", "https")
+    if origin is not None and origin.lower() not in [f"{one}://{host}".lower() for one in schemes]:
         return f"pages of another origin ('{origin}') may not use this server"
     return None
 

@@ -10,6 +10,7 @@ from fastapi import Request, Response
 
 from modelwright.core.errors import ModelwrightError
 from modelwright.inference.log_probabilities import TokenLogProbability
+from modelwright.serving.authentication import account_of
 from modelwright.serving.choices import CLIENT_GONE, Choices
 from modelwright.serving.event_stream import DONE, EventStream, error_event, event
 from modelwright.serving.openai_logprobs import ChatLogprobs, chat_logprobs
@@ -32,7 +33,8 @@ async def answer_chat(
     """Answer a conversation, at once or as a stream."""
     served.check_name(body.model)
     prompt = await served.chat_prompt([message.for_template() for message in body.messages])
-    choices = served.start([prompt], body.sampling(body.token_limit or served.context_length))
+    params = body.sampling(body.token_limit or served.context_length)
+    choices = served.start([prompt], params, account_of(request))
     id, created = "chatcmpl-" + secrets.token_hex(12), int(time.time())
     if body.stream:
         chunk = ChatCompletionChunk(id=id, created=created, model=served.name, choices=[])

@@ -13,6 +13,7 @@ from fastapi import Request, Response
 from modelwright.core.errors import ModelwrightError
 from modelwright.inference.background import Update
 from modelwright.inference.log_probabilities import TokenLogProbability
+from modelwright.serving.authentication import account_of
 from modelwright.serving.choices import CLIENT_GONE, Answer, Choices
 from modelwright.serving.event_stream import DONE, EventStream, error_event, event
 from modelwright.serving.openai_logprobs import TextLogprobs, TextLogprobsWriter, joined
@@ -96,7 +97,8 @@ async def complete_text(
     # A prompt that is only repeated is run all the same, for its log-probabilities.
     limit = body.max_tokens if body.max_tokens is not None else DEFAULT_COMPLETION_TOKENS
     params = body.sampling(max(1, limit))
-    choices = served.start([prompt.ids for prompt in prompts], params)
+    ids = [prompt.ids for prompt in prompts]
+    choices = served.start(ids, params, account_of(request))
     writers = [
         _Writer(body, served.tokenizer, prompts[number // len(params)], choices, number)
         for number in range(len(choices))

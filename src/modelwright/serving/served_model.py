@@ -13,6 +13,7 @@ from modelwright.inference.sampling import SamplingParams
 from modelwright.serving.choices import Choices
 from modelwright.serving.openai_errors import ModelNotFoundError
 from modelwright.serving.openai_responses import ModelCard
+from modelwright.serving.rate_limits import Account
 from modelwright.tokens.tokenizer import Tokenizer
 
 
@@ -72,9 +73,14 @@ class ServedModel:
         tokens = await run_in_threadpool(self.tokenizer.encode, prompt)
         return [self.tokenizer.end_of_text, *tokens]
 
-    def start(self, prompts: list[list[int]], params: list[SamplingParams]) -> Choices:
+    def start(
+        self,
+        prompts: list[list[int]],
+        params: list[SamplingParams],
+        account: Account | None = None,
+    ) -> Choices:
         """Begin to generate; raises as :class:`Choices`, and if it is more than can ever run."""
         wanted, most = len(prompts) * len(params), self.background.most_generations
         if wanted > most:
             raise InputError(f"{wanted} texts at once are too many", fix=f"ask for at most {most}")
-        return Choices(self.background, prompts, params)
+        return Choices(self.background, prompts, params, account)

@@ -23,6 +23,7 @@ from modelwright.inference.engine import Engine
 from modelwright.inference.threads import decoding_threads
 from modelwright.serving.app import create_app
 from modelwright.serving.guard import is_loopback
+from modelwright.serving.keys import KeyFile
 
 _PORTS_TO_TRY = 100
 _GRACE_SECONDS = 5
@@ -34,6 +35,7 @@ def serve(
     port: int = 8000,
     *,
     name: str | None = None,
+    keys: KeyFile | None = None,
     open_browser: bool = False,
     ready: Callable[[str], None] | None = None,
 ) -> None:
@@ -44,11 +46,13 @@ def serve(
     folder : Path
         A model folder.
     host : str
-        A loopback name or address.
+        Where it is reached; with keys this may be another than a loopback name or address.
     port : int
         Where to listen; 0 takes any free port.
     name : str, optional
         What clients call the model; by default the folder's name.
+    keys : KeyFile, optional
+        Who may use it; without, everybody on this machine.
     open_browser : bool
         Whether to open the chat page.
     ready : callable, optional
@@ -57,16 +61,28 @@ def serve(
     Raises
     ------
     UsageError
-        If the host is not this machine's own, or the port is in use.
+        If the host is not this machine's own and there are no keys, or the port is in use.
     InputError
         If the folder holds no usable model.
     """
-    with listen(host, port) as listener:
+    if keys is not None and not keys.keys():
+        raise UsageError(
+            "there is no key yet, so nobody could come in",
+            where=keys.path,
+            fix="make one with 'modelwright keys create NAME'",
+        )
+    with listen(host, port, has_keys=keys is not None) as listener:
         engine = load_engine(folder)
         name = name or folder.resolve().name
         address = address_of(listener)
         with BackgroundEngine(engine) as background:
-            app = create_app(background, name, is_chat_model=is_chat_model(folder))
+            app = create_app(
+                background,
+                name,
+                is_chat_model=is_chat_model(folder),
+                keys=keys,
+                loopback_only=is_loopback(host),
+            )
 
             def announce() -> None:
                 print(f"{name} answers at {address} (chat page and API; Ctrl-C stops)", flush=True)
@@ -119,18 +135,18 @@ def is_chat_model(folder: Path) -> bool:
     return manifest.stage != "pretrain" and manifest.counts.get("conversations", 1) > 0
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on a loopback address.
+def listen(host: str, port: int, *, has_keys: bool = False) -> socket.socket:
+    """A socket that listens on an address.
 
     Raises
     ------
     UsageError
-        If the host is another, or the port is in use.
+        If other machines could reach it and there are no keys, or the port is in use.
     """
-    if not is_loopback(host):
+    if not (has_keys or is_loopback(host)):
         raise UsageError(
-            f"'{host}' can be reached from other machines, and this server has no keys yet",
-            fix="serve on 127.0.0.1, and put a proxy that checks keys before it",
+            f"'{host}' can be reached from other machines, and this server has no keys",
+            fix="make one with 'modelwright keys create NAME', or serve on 127.0.0.1",
         )
     try:
         return _bind(host, port)
