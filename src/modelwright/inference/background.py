@@ -113,6 +113,8 @@ class BackgroundEngine:
         self._commands: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._lock = threading.Lock()  # guards the two below
         self._generations: dict[Sequence, Generation] = {}
+        self.on_token: Callable[[Sequence], None] | None = None
+        """Called for every new token, from the engine's thread, so it must not block."""
         self._is_running = False
         self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -214,6 +216,8 @@ class BackgroundEngine:
     def _publish(self, output: StepOutput) -> None:
         sequence = output.sequence
         generation = self._generations[sequence]
+        if self.on_token is not None:
+            self.on_token(sequence)
         if sequence.is_finished:
             self._forget(sequence)
         tokens, alternatives = len(sequence.generated), tuple(sequence.alternatives[-1:])

@@ -78,6 +78,7 @@ class Scheduler:
             sequence = self.waiting.popleft()
             sequence.slot = heapq.heappop(self._free)
             sequence.status = SequenceStatus.RUNNING
+            sequence.timing.start()
             admitted.append(sequence)
         return admitted
 

@@ -11,6 +11,7 @@ from modelwright.inference.detokenizer import Detokenizer
 from modelwright.inference.log_probabilities import TokenLogProbability
 from modelwright.inference.sampling import SamplingParams
 from modelwright.inference.structured import StructureMatcher
+from modelwright.inference.timing import Timing
 
 FinishReason = Literal["stop", "length", "abort"]
 
@@ -49,6 +50,8 @@ class Sequence:
         What they say, as far as it is certain; without stop strings and control tokens.
     slot : int or None
         Row of the cache while it runs.
+    timing : Timing
+        When it was asked for, begun, and went on.
     finish_reason : {"stop", "length", "abort"} or None
         Why it ended: at an end token or stop string, at a limit, or cancelled.
     """
@@ -73,6 +76,7 @@ class Sequence:
         self.slot: int | None = None
         self.finish_reason: FinishReason | None = None
         self.detokenizer = Detokenizer(params.stop)
+        self.timing = Timing()
 
     @property
     def length(self) -> int:
@@ -87,6 +91,7 @@ class Sequence:
     def append(self, token: int, data: bytes) -> str:
         """Add a generated token and its bytes; return the new text that is certain."""
         self.generated.append(token)
+        self.timing.token()
         if self.matcher is not None:
             self.matcher.consume(token)
         return self._add(self.detokenizer.push(data))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from modelwright import __version__
@@ -14,6 +15,7 @@ from modelwright.serving.authentication import Authentication
 from modelwright.serving.body_limit import BodyLimit
 from modelwright.serving.guard import OriginGuard
 from modelwright.serving.keys import KeyFile
+from modelwright.serving.metrics import ServerMetrics
 from modelwright.serving.openai_api import openai_router
 from modelwright.serving.openai_errors import install_error_handlers
 from modelwright.serving.page import page
@@ -81,6 +83,13 @@ def create_app(
     @app.get("/ready", response_model=Health, responses={503: {"model": Health}})
     async def ready() -> JSONResponse:
         return await health()
+
+    metrics = ServerMetrics(background, name)
+    background.on_token = metrics.on_token
+
+    @app.get("/metrics", response_class=PlainTextResponse)
+    async def read_metrics() -> PlainTextResponse:
+        return PlainTextResponse(metrics.written(), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/", response_class=HTMLResponse)
     async def chat_page() -> HTMLResponse:

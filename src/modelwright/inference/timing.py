@@ -1,0 +1,42 @@
+"""When things happened to a sequence."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Timing:
+    """Times of one sequence, in seconds of a clock that never goes back.
+
+    Attributes
+    ----------
+    arrived : float
+        When it was asked for.
+    started : float or None
+        When it left the queue.
+    first_token, last_token : float or None
+        When its first and its newest token came.
+    interval : float or None
+        Between its two newest tokens.
+    """
+
+    arrived: float = field(default_factory=time.monotonic)
+    started: float | None = None
+    first_token: float | None = None
+    last_token: float | None = None
+    interval: float | None = None
+
+    def start(self) -> None:
+        """It leaves the queue."""
+        self.started = time.monotonic()
+
+    def token(self) -> None:
+        """A token has come."""
+        now = time.monotonic()
+        if self.last_token is None:
+            self.first_token = now
+        else:
+            self.interval = now - self.last_token
+        self.last_token = now

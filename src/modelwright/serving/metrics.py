@@ -1,0 +1,141 @@
+"""``/metrics``: what Prometheus reads, under vLLM's names and in its buckets.
+
+Dashboards and alerts that were made for vLLM work as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from modelwright.inference.background import BackgroundEngine
+from modelwright.inference.sequence import Sequence as TokenSequence
+
+FIRST_TOKEN_SECONDS = (
+    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40,
+    80, 160, 640, 2560,
+)  # fmt: skip
+TOKEN_SECONDS = (
+    0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80,
+)  # fmt: skip
+REQUEST_SECONDS = (
+    0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680,
+)  # fmt: skip
+
+LABELS = ("model_name", "engine")
+
+SPANS = {
+    "e2e_request_latency_seconds": "From the request to its end.",
+    "request_queue_time_seconds": "In the queue.",
+    "request_inference_time_seconds": "From the queue to the end.",
+    "request_prefill_time_seconds": "From the queue to the first token.",
+    "request_decode_time_seconds": "From the first token to the end.",
+}
+"""Times of a whole request."""
+
+
+class ServerMetrics:
+    """Counts and times of one server.
+
+    Parameters
+    ----------
+    background : BackgroundEngine
+        Tells of its tokens; asked for its queue when somebody reads.
+    name : str
+        Of the model.
+    """
+
+    def __init__(self, background: BackgroundEngine, name: str):
+        self.registry = CollectorRegistry()
+        self._background = background
+        self._labels = (name, "0")
+        length = background.engine.context_length
+        gauge, counter, histogram = self._gauge, self._counter, self._histogram
+        self._running = gauge("num_requests_running", "Texts that are being generated.")
+        self._waiting = gauge("num_requests_waiting", "Texts that wait.")
+        self._cache_usage = gauge("kv_cache_usage_perc", "Full part of the cache, 1 for all.")
+        self._prompt_tokens = counter("prompt_tokens", "Tokens of prompts that were run.")
+        self._generated_tokens = counter("generation_tokens", "Tokens that were generated.")
+        self._finished = Counter(
+            "vllm:request_success",
+            "Texts that ended, by reason.",
+            (*LABELS, "finished_reason"),
+            registry=self.registry,
+        )
+        self._first_token = histogram(
+            "time_to_first_token_seconds",
+            "From the request to its first token.",
+            FIRST_TOKEN_SECONDS,
+        )
+        self._intervals = [
+            histogram(name, "From one token to the next.", TOKEN_SECONDS)
+            for name in ("inter_token_latency_seconds", "time_per_output_token_seconds")
+        ]
+        self._spans = {name: histogram(name, what, REQUEST_SECONDS) for name, what in SPANS.items()}
+        self._prompt_lengths = histogram(
+            "request_prompt_tokens", "Tokens of a prompt.", one_two_five(length)
+        )
+        self._answer_lengths = histogram(
+            "request_generation_tokens", "Tokens of an answer.", one_two_five(length)
+        )
+
+    def on_token(self, sequence: TokenSequence) -> None:
+        """A token has come, and with the last one the end; in the engine's thread."""
+        timing = sequence.timing
+        if len(sequence.generated) == 1:
+            self._prompt_tokens.labels(*self._labels).inc(len(sequence.prompt))
+            if timing.first_token is not None:
+                waited = timing.first_token - timing.arrived
+                self._first_token.labels(*self._labels).observe(waited)
+        elif timing.interval is not None:
+            for histogram in self._intervals:
+                histogram.labels(*self._labels).observe(timing.interval)
+        self._generated_tokens.labels(*self._labels).inc()
+        if sequence.finish_reason is not None:
+            self._on_end(sequence, sequence.finish_reason)
+
+    def written(self) -> bytes:
+        """All of it in Prometheus' text format."""
+        engine = self._background.engine
+        running = list(engine.scheduler.running)
+        self._running.labels(*self._labels).set(len(running))
+        self._waiting.labels(*self._labels).set(len(engine.scheduler.waiting))
+        used = sum(sequence.length for sequence in running)
+        usage = used / (engine.max_sequences * engine.context_length)
+        self._cache_usage.labels(*self._labels).set(usage)
+        return generate_latest(self.registry)
+
+    def _on_end(self, sequence: TokenSequence, reason: str) -> None:
+        timing = sequence.timing
+        self._finished.labels(*self._labels, reason).inc()
+        self._prompt_lengths.labels(*self._labels).observe(len(sequence.prompt))
+        self._answer_lengths.labels(*self._labels).observe(len(sequence.generated))
+        started, first, last = timing.started, timing.first_token, timing.last_token
+        assert started is not None
+        assert first is not None
+        assert last is not None
+        spans = {
+            "e2e_request_latency_seconds": last - timing.arrived,
+            "request_queue_time_seconds": started - timing.arrived,
+            "request_inference_time_seconds": last - started,
+            "request_prefill_time_seconds": first - started,
+            "request_decode_time_seconds": last - first,
+        }
+        for name, seconds in spans.items():
+            self._spans[name].labels(*self._labels).observe(seconds)
+
+    def _gauge(self, name: str, what: str) -> Gauge:
+        return Gauge(f"vllm:{name}", what, LABELS, registry=self.registry)
+
+    def _counter(self, name: str, what: str) -> Counter:
+        return Counter(f"vllm:{name}", what, LABELS, registry=self.registry)
+
+    def _histogram(self, name: str, what: str, buckets: Sequence[float]) -> Histogram:
+        return Histogram(f"vllm:{name}", what, LABELS, registry=self.registry, buckets=buckets)
+
+
+def one_two_five(most: int) -> list[int]:
+    """1, 2, 5, 10, 20, … up to ``most``."""
+    powers = [10**digits for digits in range(len(str(most)))]
+    return [digit * power for power in powers for digit in (1, 2, 5) if digit * power <= most]
