@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from modelwright.core.errors import InputError
 from modelwright.inference.background import (
     BackgroundEngine,
     EngineStoppedError,
@@ -115,3 +116,30 @@ def test_nobody_waits_for_an_engine_that_broke(
         assert list(generation) == []
         assert generation.last == Update("", 0, "abort")
         assert not background.is_running
+
+
+def test_work_is_done_between_steps_and_errors_come_back(engine: Engine) -> None:
+    with BackgroundEngine(engine) as background:
+        assert background.call(lambda one: one.context_length).result(60) == engine.context_length
+        failed = background.call(lambda one: one.embed([[]]))
+        assert isinstance(failed.exception(60), InputError)
+    with pytest.raises(EngineStoppedError):
+        background.call(lambda one: None)
+
+
+def test_work_that_waits_when_the_engine_stops_is_told(engine: Engine) -> None:
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def hold(one: Engine) -> None:
+        begun.set()
+        goes_on.wait(60)
+
+    with BackgroundEngine(engine) as background:
+        first = background.call(hold)
+        begun.wait(60)
+        background.stop()
+        second = background.call(lambda one: None)
+        goes_on.set()
+    assert first.result(60) is None
+    assert second.done()
+    assert second.exception() is None or isinstance(second.exception(), EngineStoppedError)

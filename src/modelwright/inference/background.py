@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
 from types import TracebackType
+from typing import Any, TypeVar
 
 from modelwright.core.errors import ModelwrightError
 from modelwright.inference.engine import Engine, StepOutput
 from modelwright.inference.log_probabilities import TokenLogProbability
 from modelwright.inference.sampling import SamplingParams
 from modelwright.inference.sequence import FinishReason, Sequence
+
+ResultT = TypeVar("ResultT")
 
 MAX_WAITING = 64
 """Most generations that may wait for a free place."""
@@ -111,8 +115,9 @@ class BackgroundEngine:
         self.engine = engine
         self.most_generations = engine.max_sequences + max_waiting
         self._commands: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._lock = threading.Lock()  # guards the two below
+        self._lock = threading.Lock()  # guards the three below
         self._generations: dict[Sequence, Generation] = {}
+        self._calls: set[Future[Any]] = set()
         self.on_token: Callable[[Sequence], None] | None = None
         """Called for every new token, from the engine's thread, so it must not block."""
         self._is_running = False
@@ -180,6 +185,31 @@ class BackgroundEngine:
                 self._commands.put(partial(self.engine.scheduler.add, generation.sequence))
         return generations
 
+    def call(self, work: Callable[[Engine], ResultT]) -> Future[ResultT]:
+        """Have something done with the engine between two steps; any thread may call this.
+
+        Raises
+        ------
+        EngineStoppedError
+            If the engine does not run any more; in the future, if it stops before.
+        """
+        future = Future[ResultT]()
+
+        def do() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(work(self.engine))
+                except Exception as error:  # whoever waits for it is told
+                    future.set_exception(error)
+
+        with self._lock:
+            if not self._is_running:
+                raise EngineStoppedError("the engine has stopped", fix="start it again")
+            self._calls.add(future)
+            self._commands.put(do)
+        future.add_done_callback(self._calls.discard)
+        return future
+
     def stop(self) -> None:
         """Stop after the step under way; all that is unfinished ends with "abort".
 
@@ -203,8 +233,12 @@ class BackgroundEngine:
                 self._is_running = False
                 unfinished = list(self._generations.values())
                 self._generations.clear()
+                calls = list(self._calls)
             for generation in unfinished:
                 generation.deliver(_aborted(generation.sequence))
+            for future in calls:
+                if not future.done():
+                    future.set_exception(EngineStoppedError("the engine was stopped before"))
 
     def _obey(self) -> None:
         """Carry out what other threads asked for; sleep while there is nothing to do."""

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from modelwright.core.errors import InputError, UsageError
 from modelwright.inference.adjustments import adjusted
 from modelwright.inference.log_probabilities import token_log_probabilities
-from modelwright.inference.model_runner import ModelRunner, pad
+from modelwright.inference.model_runner import ModelRunner
 from modelwright.inference.sampler import chosen_log_probabilities, make_generator, sample
 from modelwright.inference.sampling import MAX_SEED, SamplingParams
 from modelwright.inference.scheduler import Scheduler
+from modelwright.inference.scoring import embeddings_of, log_probabilities_of
 from modelwright.inference.sequence import FinishReason, Sequence
 from modelwright.inference.structured import Structures
 from modelwright.models.device import pick_device
@@ -26,9 +26,6 @@ from modelwright.tokens.tokenizer import Tokenizer
 
 PREFILL_TOKENS = 2048
 """Most prompt tokens run in one step."""
-
-SCORE_TOKENS = 4096
-"""Most tokens, padding included, scored in one forward pass."""
 
 
 class ContextLengthError(InputError):
@@ -274,28 +271,46 @@ class Engine:
         ContextLengthError
             If a sequence is longer than the context.
         """
+        self._check_lengths("a text to score", sequences)
+        return log_probabilities_of(self.model, sequences)
+
+    @torch.inference_mode()
+    def embed(self, sequences: list[list[int]]) -> list[Tensor]:
+        """What texts mean to the model: the mean of their hidden states behind the last layer.
+
+        Parameters
+        ----------
+        sequences : list of list of int
+            Token ids, at least one each.
+
+        Returns
+        -------
+        list of Tensor
+            Of length 1, (hidden_size,), float32 on the CPU.
+
+        Raises
+        ------
+        ContextLengthError
+            If a sequence is longer than the context.
+        InputError
+            If one is empty or has ids that the tokenizer does not have.
+        """
+        self._check_lengths("a text to embed", sequences)
+        for sequence in sequences:
+            if not sequence:
+                raise InputError("a text to embed is empty", fix="give at least one token")
+            self._check_known("a text to embed", sequence)
+        return embeddings_of(self.model, sequences)
+
+    def _check_lengths(self, what: str, sequences: list[list[int]]) -> None:
         for sequence in sequences:
             if len(sequence) > self.context_length:
                 raise ContextLengthError(
-                    f"a text to score has {len(sequence)} tokens; the model's context holds "
+                    f"{what} has {len(sequence)} tokens; the model's context holds "
                     f"{self.context_length}",
                     len(sequence),
                     self.context_length,
                 )
-        scores = [torch.zeros(0)] * len(sequences)
-        for indices in _score_batches([len(sequence) for sequence in sequences]):
-            batch = self._score_batch([sequences[index] for index in indices])
-            for index, score in zip(indices, batch, strict=True):
-                scores[index] = score
-        return scores
-
-    def _score_batch(self, sequences: list[list[int]]) -> list[Tensor]:
-        tokens, _ = pad(sequences, self.runner.device)
-        logits = self.model(tokens[:, :-1]).float()  # (B, T - 1, V)
-        targets = tokens[:, 1:]
-        losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-        rows = losses.view(targets.shape).cpu()
-        return [-row[: len(ids) - 1] for row, ids in zip(rows, sequences, strict=True)]
 
     def _advance(self, sequence: Sequence, token: int) -> StepOutput:
         """Add a token to a sequence, and end it where it must end."""
@@ -326,19 +341,6 @@ def _keep_alternatives(sequences: list[Sequence], logits: Tensor, tokens: Tensor
     found = token_log_probabilities(logits[rows], tokens[rows], wanted)
     for row, one in zip(rows, found, strict=True):
         sequences[row].alternatives.append(one)
-
-
-def _score_batches(lengths: list[int]) -> list[list[int]]:
-    """Indices of the sequences with something to score, grouped by similar length."""
-    batches: list[list[int]] = []
-    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
-        if lengths[index] < 2:
-            continue
-        if batches and lengths[batches[-1][0]] * (len(batches[-1]) + 1) <= SCORE_TOKENS:
-            batches[-1].append(index)
-        else:
-            batches.append([index])
-    return batches
 
 
 def _with_own_seed(params: SamplingParams, index: int) -> SamplingParams:

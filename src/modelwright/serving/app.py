@@ -13,6 +13,7 @@ from modelwright import __version__
 from modelwright.inference.background import BackgroundEngine
 from modelwright.serving.authentication import Authentication
 from modelwright.serving.body_limit import BodyLimit
+from modelwright.serving.embeddings import embeddings_router
 from modelwright.serving.guard import OriginGuard
 from modelwright.serving.keys import KeyFile
 from modelwright.serving.metrics import ServerMetrics
@@ -73,6 +74,7 @@ def create_app(
     served = ServedModel(background, name)
     app.include_router(openai_router(served))
     app.include_router(tokenization_router(served))
+    app.include_router(embeddings_router(served))
 
     @app.get("/health", response_model=Health, responses={503: {"model": Health}})
     async def health() -> JSONResponse:

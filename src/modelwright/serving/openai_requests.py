@@ -80,7 +80,7 @@ def _bias_by_token(bias: Any) -> Any:
     return {int(token): value for token, value in bias.items()}
 
 
-def _prompt_list(prompt: Any) -> Any:
+def prompt_list(prompt: Any) -> Any:
     """Bring the four forms of a prompt to one: a list of texts and lists of token ids."""
     prompts = prompt if isinstance(prompt, list) and not _is_ids(prompt) else [prompt]
     for index, one in enumerate(prompts):
@@ -268,7 +268,7 @@ class CompletionRequest(GenerationRequest):
     prompt: Annotated[
         list[Text | list[int]],
         BeforeValidator(
-            _prompt_list, json_schema_input_type=str | list[str] | list[int] | list[list[int]]
+            prompt_list, json_schema_input_type=str | list[str] | list[int] | list[list[int]]
         ),
     ]
     max_tokens: Annotated[int, Field(ge=0)] | None = None
