@@ -199,7 +199,7 @@ class BackgroundEngine:
             if future.set_running_or_notify_cancel():
                 try:
                     future.set_result(work(self.engine))
-                except Exception as error:  # whoever waits for it is told
+                except Exception as error:  # noqa: BLE001 - whoever waits for it is told
                     future.set_exception(error)
 
         with self._lock:

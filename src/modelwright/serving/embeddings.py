@@ -115,7 +115,8 @@ def embeddings_router(served: ServedModel) -> APIRouter:
         for start in range(0, len(prompts), TEXTS_AT_ONCE):
             part = prompts[start : start + TEXTS_AT_ONCE]
             future = served.background.call(partial(Engine.embed, sequences=part))
-            parts += await asyncio.wrap_future(future)
+            rows: list[Tensor] = await asyncio.wrap_future(future)
+            parts += rows
         tokens = sum(map(len, prompts))
         account = account_of(request)
         if account is not None:
