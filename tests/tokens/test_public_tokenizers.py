@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from public_models import GPT2, LLAMA, PUBLIC, QWEN3, SMOL, write_public_tokenizer
+from tokenizers import AddedToken
 from tokenizers import Tokenizer as Reference
 
 from modelwright.core.errors import InputError
@@ -125,3 +126,20 @@ def test_a_split_that_is_another_is_refused(
     (tmp_path / "tokenizer.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match="byte-level BPE"):
         Tokenizer.load(tmp_path)
+
+
+def test_added_tokens_that_are_not_special_are_part_of_the_text(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    """As ``<think>`` and ``<tool_call>`` in Qwen3."""
+    for path in folders[QWEN3].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    reference = Reference.from_file(str(tmp_path / "tokenizer.json"))
+    reference.add_tokens([AddedToken("<think>", special=False)])
+    reference.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = Tokenizer.load(tmp_path)
+    text = "<|im_start|>a<think>b<|im_end|>"
+    ids = reference.encode(text).ids
+    assert tokenizer.encode_special(text) == ids
+    assert tokenizer.decode(ids) == reference.decode(ids, skip_special_tokens=True) == "a<think>b"
+    assert tokenizer.encode("<think>") != [reference.token_to_id("<think>")]

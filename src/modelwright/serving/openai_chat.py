@@ -5,13 +5,15 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 from fastapi import Request, Response
 
 from modelwright.core.errors import ModelwrightError
 from modelwright.inference.log_probabilities import TokenLogProbability
+from modelwright.inference.sequence import FinishReason
 from modelwright.serving.authentication import account_of
-from modelwright.serving.choices import CLIENT_GONE, Choices
+from modelwright.serving.choices import CLIENT_GONE, Answer, Choices
 from modelwright.serving.event_stream import DONE, EventStream, error_event, event
 from modelwright.serving.openai_logprobs import ChatLogprobs, chat_logprobs
 from modelwright.serving.openai_requests import ChatCompletionRequest
@@ -20,11 +22,45 @@ from modelwright.serving.openai_responses import (
     ChatChoice,
     ChatCompletion,
     ChatCompletionChunk,
+    ChatFinishReason,
     ChunkChoice,
     Delta,
+    DeltaToolCall,
     Usage,
 )
 from modelwright.serving.served_model import ServedModel
+from modelwright.serving.tools import Toolbox, ToolCall, ToolCallParser
+
+
+class _Reader:
+    """Tells text from calls in what one choice says.
+
+    Parameters
+    ----------
+    toolbox : Toolbox or None
+        What may be called.
+    """
+
+    def __init__(self, toolbox: Toolbox | None):
+        self._is_named = toolbox is not None and toolbox.mode == "named"
+        self._parser = None
+        if toolbox is not None:
+            self._parser = ToolCallParser(toolbox.names, None if toolbox.calls_several else 1)
+
+    def push(self, text: str, is_last: bool) -> tuple[str, list[ToolCall]]:
+        """Take a piece; return the text and the calls that are certain by now."""
+        if self._parser is None:
+            return text, []
+        said, functions = self._parser.push(text)
+        if is_last:
+            said += self._parser.finish()
+        return said, [ToolCall.of(function) for function in functions]
+
+    def reason(self, given: FinishReason) -> ChatFinishReason:
+        """Why it ended; as at OpenAI, one tool that had to be called is no reason."""
+        if self._parser is None or not self._parser.calls or given != "stop":
+            return given
+        return "stop" if self._is_named else "tool_calls"
 
 
 async def answer_chat(
@@ -32,8 +68,12 @@ async def answer_chat(
 ) -> ChatCompletion | Response:
     """Answer a conversation, at once or as a stream."""
     served.check_name(body.model)
-    prompt = await served.chat_prompt([message.for_template() for message in body.messages])
+    messages = [message.for_template() for message in body.messages]
+    prompt = await served.chat_prompt(messages, toolbox=body.toolbox)
     params = body.sampling(body.token_limit or served.context_length)
+    if body.toolbox is not None:
+        structure = body.toolbox.structure(served.tokenizer)
+        params = [replace(one, structure=structure) for one in params]
     choices = served.start([prompt], params, account_of(request))
     id, created = "chatcmpl-" + secrets.token_hex(12), int(time.time())
     if body.stream:
@@ -46,16 +86,21 @@ async def answer_chat(
         id=id,
         created=created,
         model=served.name,
-        choices=[
-            ChatChoice(
-                index=index,
-                message=AnswerMessage(content=answer.text),
-                logprobs=_logprobs(served, body, answer.alternatives),
-                finish_reason=answer.finish_reason,
-            )
-            for index, answer in enumerate(answers)
-        ],
+        choices=[_choice(served, body, index, answer) for index, answer in enumerate(answers)],
         usage=choices.usage,
+    )
+
+
+def _choice(
+    served: ServedModel, body: ChatCompletionRequest, index: int, answer: Answer
+) -> ChatChoice:
+    reader = _Reader(body.toolbox)
+    text, calls = reader.push(answer.text, is_last=True)
+    return ChatChoice(
+        index=index,
+        message=AnswerMessage(content=text or (None if calls else ""), tool_calls=calls or None),
+        logprobs=_logprobs(served, body, answer.alternatives),
+        finish_reason=reader.reason(answer.finish_reason),
     )
 
 
@@ -71,24 +116,32 @@ async def _events(
     choices: Choices,
     chunk: ChatCompletionChunk,
 ) -> AsyncIterator[str]:
-    """Roles, then text, then reasons, then (if wanted) usage."""
+    """Roles, then text and calls, then reasons, then (if wanted) usage."""
 
     def of(parts: list[ChunkChoice], usage: Usage | None = None) -> str:
         full = chunk.model_copy(update={"choices": parts, "usage": usage})
         return event(full, body.include_usage)
 
+    readers = [_Reader(body.toolbox) for _ in range(len(choices))]
+    called = [0] * len(choices)
     start = Delta(role="assistant", content="")
     for index in range(len(choices)):
         yield of([ChunkChoice(index=index, delta=start)])
     try:
         async for index, update in choices:
-            if update.text or update.alternatives:
+            reason = update.finish_reason
+            text, calls = readers[index].push(update.text, is_last=reason is not None)
+            if text or update.alternatives:
                 logprobs = _logprobs(served, body, update.alternatives)
-                delta = Delta(content=update.text)
+                delta = Delta(content=text)
                 yield of([ChunkChoice(index=index, delta=delta, logprobs=logprobs)])
-            if update.finish_reason:
-                reason = update.finish_reason
-                yield of([ChunkChoice(index=index, delta=Delta(), finish_reason=reason)])
+            for call in calls:
+                whole = DeltaToolCall(index=called[index], **call.model_dump())
+                yield of([ChunkChoice(index=index, delta=Delta(tool_calls=[whole]))])
+                called[index] += 1
+            if reason:
+                last = readers[index].reason(reason)
+                yield of([ChunkChoice(index=index, delta=Delta(), finish_reason=last)])
     except ModelwrightError as error:
         yield error_event(error)
         return

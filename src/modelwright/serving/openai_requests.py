@@ -6,11 +6,10 @@ that are not honoured yet are accepted with the value that asks for nothing.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from modelwright.inference.sampling import (
     MAX_SEED,
@@ -19,12 +18,22 @@ from modelwright.inference.sampling import (
     SamplingParams,
 )
 from modelwright.inference.structured import Structure
+from modelwright.serving.chat_messages import ChatMessage
+from modelwright.serving.neutral import Absent, Off
 from modelwright.serving.response_format import (
     ResponseFormat,
     StructuredOutputs,
     structure_of_format,
 )
 from modelwright.serving.strict_request import StrictRequest, Text
+from modelwright.serving.tools import (
+    MOST_TOOLS,
+    Mode,
+    NamedTool,
+    Toolbox,
+    ToolChoice,
+    ToolDefinition,
+)
 
 MOST_CHOICES = 8
 DEFAULT_COMPLETION_TOKENS = 16
@@ -33,35 +42,8 @@ DEFAULT_COMPLETION_TOKENS = 16
 DEFAULT_TEMPERATURE = 0.7
 
 
-def _neutral(*allowed: Any) -> AfterValidator:
-    """Accept only values that ask for nothing; ``null`` always is one."""
-
-    def check(value: Any) -> Any:
-        # The types count too: 0 is not False here.
-        if value is None or any(value == one and type(value) is type(one) for one in allowed):
-            return value
-        shown = " or ".join(json.dumps(one) for one in (*allowed, None))
-        raise ValueError(f"not supported by this server: only {shown} is accepted; leave it out")
-
-    return AfterValidator(check)
-
-
 Alternatives = Annotated[int, Field(ge=0, le=MOST_ALTERNATIVES)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
-Off = Annotated[Any, _neutral(False)]
-NoTools = Annotated[Any, _neutral([])]
-Absent = Annotated[Any, _neutral()]
-
-
-def _text_of_parts(content: Any) -> Any:
-    """Join OpenAI's content parts to one text."""
-    if not isinstance(content, list):
-        return content
-    for index, part in enumerate(content):
-        is_text = isinstance(part, dict) and part.keys() == {"type", "text"}
-        if not (is_text and part["type"] == "text" and isinstance(part["text"], str)):
-            raise ValueError(f'part {index} is not {{"type": "text", "text": "..."}}')
-    return "".join(part["text"] for part in content)
 
 
 def _stop_strings(stop: Any) -> Any:
@@ -94,36 +76,6 @@ def prompt_list(prompt: Any) -> Any:
 def _is_ids(value: Any) -> bool:
     # bool is a kind of int to Python, and no token id.
     return isinstance(value, list) and bool(value) and all(type(id) is int for id in value)
-
-
-class TextPart(StrictRequest):
-    """A piece of a message's content."""
-
-    type: Literal["text"]
-    text: str
-
-
-class ChatMessage(StrictRequest):
-    """One message of a conversation; ``developer`` is the newer name of ``system``."""
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Annotated[
-        Text, BeforeValidator(_text_of_parts, json_schema_input_type=str | list[TextPart])
-    ]
-    name: Absent = None
-    # Clients send back what they were given with an earlier answer.
-    refusal: Absent = None
-    audio: Absent = None
-    function_call: Absent = None
-    annotations: NoTools = None
-    tool_calls: NoTools = None
-
-    def for_template(self) -> dict[str, str]:
-        """The message as the chat template takes it."""
-        return {
-            "role": "system" if self.role == "developer" else self.role,
-            "content": self.content,
-        }
 
 
 class StreamOptions(StrictRequest):
@@ -235,8 +187,9 @@ class ChatCompletionRequest(GenerationRequest):
     logprobs: bool | None = None
     top_logprobs: Alternatives | None = None
     response_format: ResponseFormat | None = None
-    tools: NoTools = None
-    tool_choice: Annotated[Any, _neutral("none", "auto")] = None
+    tools: Annotated[list[ToolDefinition], Field(max_length=MOST_TOOLS)] | None = None
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
     store: Off = None
 
     @model_validator(mode="after")
@@ -249,6 +202,34 @@ class ChatCompletionRequest(GenerationRequest):
         if self.structured_outputs and structure_of_format(self.response_format):
             raise ValueError("give response_format or structured_outputs, not both")
         return self
+
+    @model_validator(mode="after")
+    def _check_tools(self) -> ChatCompletionRequest:
+        names = [tool.function.name for tool in self.tools or []]
+        if len(set(names)) < len(names):
+            raise ValueError("two tools have one name")
+        if self.tool_choice == "required" and not names:
+            raise ValueError("tool_choice: required needs tools")
+        if isinstance(self.tool_choice, NamedTool) and self.tool_choice.function.name not in names:
+            raise ValueError(f"tool_choice: no tool is called '{self.tool_choice.function.name}'")
+        if self.toolbox is not None and (self._structure() or self.min_tokens or self.ignore_eos):
+            raise ValueError(
+                "tools do not go with response_format, structured_outputs, min_tokens and "
+                "ignore_eos; leave them out, or give tool_choice: none"
+            )
+        return self
+
+    @property
+    def toolbox(self) -> Toolbox | None:
+        """The tools that may be called; None if there are none."""
+        if not self.tools or self.tool_choice == "none":
+            return None
+        if isinstance(self.tool_choice, NamedTool):
+            name = self.tool_choice.function.name
+            chosen = [tool for tool in self.tools if tool.function.name == name]
+            return Toolbox(chosen, "named", calls_several=False)
+        mode: Mode = "required" if self.tool_choice == "required" else "auto"
+        return Toolbox(self.tools, mode, self.parallel_tool_calls is not False)
 
     def _structure(self) -> Structure | None:
         return structure_of_format(self.response_format) or super()._structure()

@@ -8,6 +8,9 @@ from pydantic import BaseModel
 
 from modelwright.inference.sequence import FinishReason
 from modelwright.serving.openai_logprobs import ChatLogprobs, TextLogprobs
+from modelwright.serving.tools import ToolCall
+
+ChatFinishReason = FinishReason | Literal["tool_calls"]
 
 
 class Usage(BaseModel):
@@ -22,8 +25,9 @@ class AnswerMessage(BaseModel):
     """What the model said."""
 
     role: Literal["assistant"] = "assistant"
-    content: str
+    content: str | None
     refusal: None = None
+    tool_calls: list[ToolCall] | None = None
 
 
 class ChatChoice(BaseModel):
@@ -32,7 +36,7 @@ class ChatChoice(BaseModel):
     index: int
     message: AnswerMessage
     logprobs: ChatLogprobs | None = None
-    finish_reason: FinishReason
+    finish_reason: ChatFinishReason
 
 
 class ChatCompletion(BaseModel):
@@ -46,11 +50,18 @@ class ChatCompletion(BaseModel):
     usage: Usage
 
 
+class DeltaToolCall(ToolCall):
+    """A call in a chunk, always whole."""
+
+    index: int
+
+
 class Delta(BaseModel):
     """What a chunk adds to an answer."""
 
     role: Literal["assistant"] | None = None
     content: str | None = None
+    tool_calls: list[DeltaToolCall] | None = None
 
 
 class ChunkChoice(BaseModel):
@@ -59,7 +70,7 @@ class ChunkChoice(BaseModel):
     index: int
     delta: Delta
     logprobs: ChatLogprobs | None = None
-    finish_reason: FinishReason | None = None
+    finish_reason: ChatFinishReason | None = None
 
 
 class ChatCompletionChunk(BaseModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 from fastapi.concurrency import run_in_threadpool
 
@@ -14,6 +15,7 @@ from modelwright.serving.choices import Choices
 from modelwright.serving.openai_errors import ModelNotFoundError
 from modelwright.serving.openai_responses import ModelCard
 from modelwright.serving.rate_limits import Account
+from modelwright.serving.tools import OPENING, Toolbox
 from modelwright.tokens.tokenizer import Tokenizer
 
 
@@ -58,12 +60,27 @@ class ServedModel:
             )
 
     async def chat_prompt(
-        self, messages: list[dict[str, str]], add_generation_prompt: bool = True
+        self,
+        messages: list[dict[str, Any]],
+        add_generation_prompt: bool = True,
+        toolbox: Toolbox | None = None,
     ) -> list[int]:
         """Token ids of a conversation, by default up to where the model answers."""
+        tools = None
+        if toolbox is not None:
+            if OPENING not in self.tokenizer.template:
+                raise InputError(
+                    "this model's chat template does not write calls of tools in a form that is "
+                    "known here",
+                    fix="leave out 'tools'",
+                )
+            tools = toolbox.for_template()
         # In a thread: a body of megabytes must not hold up everybody's streams.
         return await run_in_threadpool(
-            self.tokenizer.encode_chat, messages, add_generation_prompt=add_generation_prompt
+            self.tokenizer.encode_chat,
+            messages,
+            add_generation_prompt=add_generation_prompt,
+            tools=tools,
         )
 
     async def text_prompt(self, prompt: str | list[int]) -> list[int]:

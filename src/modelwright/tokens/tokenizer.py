@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,9 @@ class Tokenizer:
     named : dict of str to str
         What the folder calls some control tokens, as ``eos_token``; where there are no tokens of
         ours to end texts and messages, that one does.
+    visible : collection of str
+        Special tokens that are part of what is said, as ``<think>`` and ``<tool_call>`` in Qwen3:
+        their names are their text.
 
     Notes
     -----
@@ -64,11 +67,13 @@ class Tokenizer:
         template: str = CHAT_TEMPLATE,
         is_normalised: bool = False,
         named: Mapping[str, str] | None = None,
+        visible: Collection[str] = (),
     ):
         self._encoding = tiktoken.Encoding(
             "modelwright", pat_str=pattern, mergeable_ranks=ranks, special_tokens=special_tokens
         )
         self._bytes = {id: token for token, id in ranks.items()}
+        self._bytes |= {special_tokens[token]: token.encode() for token in visible}
         self.special_tokens = dict(special_tokens)
         self._control_bytes = {id: token.encode() for token, id in special_tokens.items()}
         self._control_tokens = ControlTokens.of(list(special_tokens))
@@ -93,6 +98,7 @@ class Tokenizer:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             ranks, special, pattern, is_normalised = _read_byte_level_bpe(content)
+            visible = [one["content"] for one in content["added_tokens"] if not one["special"]]
         except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             raise InputError(
                 f"not a byte-level BPE tokenizer that can be read here: {error!r}",
@@ -105,7 +111,7 @@ class Tokenizer:
             has_ours = {MESSAGE_START, MESSAGE_END} <= special.keys()
             end = named.get(END)
             template = CHAT_TEMPLATE if has_ours or end is None else plain_template(end)
-        return cls(ranks, special, pattern, template, is_normalised, named)
+        return cls(ranks, special, pattern, template, is_normalised, named, visible)
 
     @property
     def vocabulary_size(self) -> int:
@@ -144,7 +150,7 @@ class Tokenizer:
         return self._encoding.encode(text, allowed_special="all")
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of ids, control tokens left out, broken UTF-8 replaced by U+FFFD."""
+        """Text of ids, control tokens left out but visible ones, broken UTF-8 as U+FFFD."""
         return b"".join(self.token_bytes(id) for id in ids).decode("utf-8", errors="replace")
 
     def decode_special(self, ids: Sequence[int]) -> str:
@@ -153,7 +159,7 @@ class Tokenizer:
         return b"".join(raw).decode("utf-8", errors="replace")
 
     def token_bytes(self, id: int) -> bytes:
-        """The bytes of one token; none for control tokens and unused ids."""
+        """The bytes of one token; none for unused ids and control tokens but visible ones."""
         return self._bytes.get(id, b"")
 
     @property
