@@ -3,9 +3,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+import torch
 
 from modelwright.core.errors import InputError
 from modelwright.inference.background import (
+    MOST_FAILURES,
     BackgroundEngine,
     EngineStoppedError,
     QueueFullError,
@@ -13,6 +15,7 @@ from modelwright.inference.background import (
 )
 from modelwright.inference.engine import ContextLengthError, Engine
 from modelwright.inference.sampling import SamplingParams
+from modelwright.inference.scheduler import Batch
 
 GREEDY = SamplingParams(max_tokens=24, temperature=0.0)
 
@@ -112,9 +115,10 @@ def test_nobody_waits_for_an_engine_that_broke(
 
     monkeypatch.setattr(engine.runner, "run", break_down)
     with BackgroundEngine(engine) as background:
-        generation = background.submit([1], GREEDY)
-        assert list(generation) == []
-        assert generation.last == Update("", 0, "abort")
+        for _ in range(MOST_FAILURES):
+            generation = background.submit([1], GREEDY)
+            assert list(generation) == []
+            assert generation.last == Update("", 0, "abort")
         assert not background.is_running
 
 
@@ -141,5 +145,50 @@ def test_work_that_waits_when_the_engine_stops_is_told(engine: Engine) -> None:
         second = background.call(lambda one: None)
         goes_on.set()
     assert first.result(60) is None
-    assert second.done()
-    assert second.exception() is None or isinstance(second.exception(), EngineStoppedError)
+    assert isinstance(second.exception(60), EngineStoppedError)
+
+
+def test_an_error_in_a_step_ends_what_took_part_and_nothing_else(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, fails = engine.runner.run, threading.Event()
+
+    def failing(batch: Batch) -> torch.Tensor:
+        if fails.is_set():
+            fails.clear()
+            raise RuntimeError("out of memory")
+        return run(batch)
+
+    monkeypatch.setattr(engine.runner, "run", failing)
+    with BackgroundEngine(engine) as background:
+        fails.set()
+        lost = background.submit([1, 2], GREEDY)
+        assert list(lost) == []
+        assert lost.last is not None
+        assert lost.last.finish_reason == "abort"
+        again = background.submit([1, 2], GREEDY)
+        assert "".join(again)
+        assert background.is_running
+
+
+def test_callers_do_not_hold_up_texts_and_wait_in_a_queue(engine: Engine) -> None:
+    order: list[str] = []
+    with BackgroundEngine(engine, max_waiting=3) as background:
+        held, begun = threading.Event(), threading.Event()
+        background.call(lambda one: (begun.set(), held.wait(60)))
+        begun.wait(60)
+        background.submit([1, 2], GREEDY, lambda update: order.append("token"))
+
+        def again(one: Engine) -> None:
+            order.append("call")
+            if order.count("token") < 5:
+                background.call(again)
+
+        background.call(again)
+        background.call(lambda one: None)
+        with pytest.raises(QueueFullError):
+            background.call(lambda one: None)
+        held.set()
+        while order.count("token") < GREEDY.max_tokens:
+            threading.Event().wait(0.01)
+    assert "call call" not in " ".join(order)

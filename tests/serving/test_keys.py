@@ -6,6 +6,7 @@ import base64
 import json
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,12 @@ def test_no_route_but_health_answers_without_a_key(locked: Server) -> None:
     ]
     assert len(found) > 8
     for method, path in found:
-        for headers in ({}, {"Authorization": "Bearer mw-wrong"}, {"Authorization": "Basic !"}):
+        for headers in (
+            {},
+            {"Authorization": "Bearer mw-wrong"},
+            {"Authorization": "Basic !"},
+            {b"Authorization": "Basic é".encode()},
+        ):
             answer = httpx2.request(
                 method, locked.address + path.replace("{name}", NAME), headers=headers
             )
@@ -150,6 +156,26 @@ def test_a_key_is_good_for_its_scopes(locked: Server, keys: KeyFile) -> None:
     assert "needs the scope 'inference'" in answer.json()["error"]["message"]
 
 
+def test_keys_that_cannot_be_read_let_nobody_in(locked: Server, keys: KeyFile) -> None:
+    secret = keys.create("me")
+    keys.path.write_text("{")
+    answer = get(locked, "/v1/models", secret)
+    assert answer.status_code == 503
+    assert "cannot be read" in answer.json()["error"]["message"]
+    assert answer.headers["x-request-id"]
+    assert get(locked, "/health").status_code == 200
+
+
+def test_a_proxy_may_call_it_by_any_name(locked: Server, keys: KeyFile) -> None:
+    secret = keys.create("me")
+    host = "models.example.org"
+    assert get(locked, "/v1/models", secret, Host=host).status_code == 200
+    own = get(locked, "/v1/models", secret, Host=host, Origin=f"https://{host}")
+    assert own.status_code == 200
+    foreign = get(locked, "/v1/models", secret, Host=host, Origin="https://evil.example")
+    assert foreign.status_code == 403
+
+
 def test_requests_are_limited_and_counted(locked: Server, keys: KeyFile) -> None:
     secret = keys.create("few", requests_per_minute=2)
     seen = []
@@ -177,6 +203,37 @@ def test_tokens_are_limited_as_they_are_used(locked: Server, keys: KeyFile, stre
     headers = caught.value.response.headers
     assert headers["x-ratelimit-limit-tokens"] == "20"
     assert headers["x-ratelimit-remaining-tokens"] == "0"
+
+
+def test_requests_at_the_same_time_do_not_pass_the_limit_together(
+    locked: Server, keys: KeyFile
+) -> None:
+    secret = keys.create("few", tokens_per_minute=100)
+    body = {**BODY, "max_tokens": 60}
+
+    def ask(_: int) -> int:
+        headers = {"Authorization": f"Bearer {secret}"}
+        url = f"{locked.address}/v1/chat/completions"
+        return httpx2.post(url, json=body, headers=headers, timeout=60).status_code
+
+    with ThreadPoolExecutor(12) as threads:
+        codes = list(threads.map(ask, range(12)))
+    assert codes.count(200) <= 4  # those that were given back tokens by others that ended
+    assert set(codes) == {200, 429}
+
+
+def test_what_is_refused_costs_no_work(locked: Server, keys: KeyFile) -> None:
+    secret = keys.create("few", tokens_per_minute=100)
+    headers = {"Authorization": f"Bearer {secret}"}
+    texts = [[1] * 50] * 40 + [[100_000]]
+    answer = httpx2.post(
+        f"{locked.address}/v1/embeddings", json={"model": NAME, "input": texts}, headers=headers
+    )
+    assert answer.status_code == 400
+    assert answer.headers["x-ratelimit-remaining-tokens"] == "100"
+    good = {"model": NAME, "input": texts[:4]}
+    answer = httpx2.post(f"{locked.address}/v1/embeddings", json=good, headers=headers)
+    assert answer.headers["x-ratelimit-remaining-tokens"] == "0"
 
 
 @given(
@@ -244,3 +301,6 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert run("create", "me", *file)[0] == 2
     assert run("revoke", "me", *file)[1] == "the key 'me' is revoked\n"
     assert run("revoke", "me", *file)[0] == 2
+    for wrong in (("create", ""), ("create", "x" * 101), ("create", "y", "--days", "4000000")):
+        code, _, errors = run(*wrong, *file)
+        assert (code, "Traceback" in errors) == (2, False)

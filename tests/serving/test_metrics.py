@@ -80,7 +80,8 @@ def test_the_queue_is_seen(scripted: Callable[..., Any]) -> None:
         assert 0 < found["kv_cache_usage_perc"][""] < 1
         for stream in streams:
             stream.close()
-        wait_until(lambda: not server.engine.has_work)
+        wait_until(lambda: read(server)["request_success"].get("total abort") == 3)
+        assert read(server)["request_generation_tokens"]["count"] == 3
 
 
 def test_buckets_are_those_of_vllm(server: Server) -> None:

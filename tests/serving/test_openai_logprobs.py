@@ -77,7 +77,8 @@ def test_a_text_is_scored_behind_the_beginning_of_a_document(
     client: OpenAI, server: Server
 ) -> None:
     ids = prompt_ids(server)
-    answer = complete(client, echo=True, logprobs=0, max_tokens=0)
+    end = {str(server.engine.tokenizer.end_of_text): 100}  # what would follow does not matter
+    answer = complete(client, echo=True, logprobs=0, max_tokens=0, logit_bias=end)
     choice, expected = answer.choices[0], logs(server, [server.engine.tokenizer.end_of_text, *ids])
     assert (choice.text, choice.finish_reason) == (TEXT, "length")
     assert choice.logprobs.tokens == texts(server, ids)

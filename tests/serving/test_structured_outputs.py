@@ -86,6 +86,7 @@ def test_the_forms_of_vllm_in_both_kinds_of_request(
         ({"response_format": by_schema({"type": "strin"})}, "Invalid type"),
         ({"extra_body": {"structured_outputs": {"regex": "a(b"}}}, "regex"),
         ({"extra_body": {"structured_outputs": {"json": "{"}}}, "not JSON"),
+        ({"extra_body": {"structured_outputs": {"json": "[" * 200_000}}}, "not JSON"),
         (
             {
                 "response_format": by_schema(SCHEMA),
@@ -95,7 +96,7 @@ def test_the_forms_of_vllm_in_both_kinds_of_request(
         ),
         (
             {"response_format": by_schema(SCHEMA), "extra_body": {"min_tokens": 3}},
-            "without min_tokens",
+            "no least number",
         ),
     ],
 )

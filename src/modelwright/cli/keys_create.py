@@ -25,7 +25,9 @@ from modelwright.cli.keys import file_option, key_file
 @click.option(
     "--tokens-per-minute", type=click.IntRange(1), help="Most tokens in a minute, read or written."
 )
-@click.option("--days", type=click.IntRange(1), help="How long it is valid.  [default: for ever]")
+@click.option(
+    "--days", type=click.IntRange(1, 36500), help="How long it is valid.  [default: for ever]"
+)
 @file_option
 def command(
     name: str,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -18,6 +19,11 @@ from modelwright.inference.sampling import SamplingParams
 from modelwright.inference.sequence import FinishReason, Sequence
 
 ResultT = TypeVar("ResultT")
+
+LOGGER = logging.getLogger(__name__)
+
+MOST_FAILURES = 3
+"""Steps that may fail one after the other."""
 
 MAX_WAITING = 64
 """Most generations that may wait for a free place."""
@@ -114,12 +120,16 @@ class BackgroundEngine:
     def __init__(self, engine: Engine, max_waiting: int = MAX_WAITING):
         self.engine = engine
         self.most_generations = engine.max_sequences + max_waiting
+        self.max_calls = max_waiting
         self._commands: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._lock = threading.Lock()  # guards the three below
+        self._lock = threading.Lock()  # guards generations and calls
         self._generations: dict[Sequence, Generation] = {}
         self._calls: set[Future[Any]] = set()
         self.on_token: Callable[[Sequence], None] | None = None
         """Called for every new token, from the engine's thread, so it must not block."""
+        self.on_end: Callable[[Sequence], None] | None = None
+        """Called when a text has ended or was cancelled, likewise."""
+        self._failures = 0  # steps that failed one after the other
         self._is_running = False
         self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -190,6 +200,8 @@ class BackgroundEngine:
 
         Raises
         ------
+        QueueFullError
+            If too much waits already.
         EngineStoppedError
             If the engine does not run any more; in the future, if it stops before.
         """
@@ -205,6 +217,11 @@ class BackgroundEngine:
         with self._lock:
             if not self._is_running:
                 raise EngineStoppedError("the engine has stopped", fix="start it again")
+            if len(self._calls) >= self.max_calls:
+                raise QueueFullError(
+                    f"the queue is full: {len(self._calls)} others wait",
+                    fix="try again in a moment",
+                )
             self._calls.add(future)
             self._commands.put(do)
         future.add_done_callback(self._calls.discard)
@@ -225,8 +242,7 @@ class BackgroundEngine:
         try:
             while not self._is_stopping:
                 self._obey()
-                for output in self.engine.step():
-                    self._publish(output)
+                self._step()
         finally:
             # However the thread ends, nobody may wait for it for ever.
             with self._lock:
@@ -235,16 +251,34 @@ class BackgroundEngine:
                 self._generations.clear()
                 calls = list(self._calls)
             for generation in unfinished:
-                generation.deliver(_aborted(generation.sequence))
+                self._end(generation)
             for future in calls:
                 if not future.done():
-                    future.set_exception(EngineStoppedError("the engine was stopped before"))
+                    future.set_exception(
+                        EngineStoppedError("the engine was stopped", fix="start it again")
+                    )
+
+    def _step(self) -> None:
+        """One step; an error in it ends what took part, and only if it comes again the engine."""
+        try:
+            outputs = self.engine.step()
+        except Exception:
+            LOGGER.exception("a step of the engine failed; what took part is given up")
+            self._failures += 1
+            if self._failures == MOST_FAILURES:
+                raise
+            for sequence in list(self.engine.scheduler.running):
+                self._abort(self._generations[sequence])
+            return
+        self._failures = 0
+        for output in outputs:
+            self._publish(output)
 
     def _obey(self) -> None:
         """Carry out what other threads asked for; sleep while there is nothing to do."""
-        if not self.engine.has_work:
-            self._commands.get()()
-        while not self._commands.empty():
+        # What comes meanwhile waits for a step, so that callers cannot hold up all texts for ever.
+        count = self._commands.qsize() if self.engine.has_work else 1
+        for _ in range(count):
             self._commands.get()()
 
     def _publish(self, output: StepOutput) -> None:
@@ -254,6 +288,8 @@ class BackgroundEngine:
             self.on_token(sequence)
         if sequence.is_finished:
             self._forget(sequence)
+            if self.on_end is not None:
+                self.on_end(sequence)
         tokens, alternatives = len(sequence.generated), tuple(sequence.alternatives[-1:])
         generation.deliver(Update(output.text, tokens, sequence.finish_reason, alternatives))
 
@@ -262,7 +298,13 @@ class BackgroundEngine:
         if not sequence.is_finished:
             self.engine.abort(sequence)
             self._forget(sequence)
-            generation.deliver(_aborted(sequence))
+            self._end(generation)
+
+    def _end(self, generation: Generation) -> None:
+        """Tell whom it concerns that a text ends before it is complete."""
+        if self.on_end is not None:
+            self.on_end(generation.sequence)
+        generation.deliver(_aborted(generation.sequence))
 
     def _forget(self, sequence: Sequence) -> None:
         with self._lock:

@@ -20,7 +20,7 @@ class Detokenizer:
     def __init__(self, stop: tuple[str, ...] = ()):
         self.is_stopped = False
         """Whether a stop string was met; nothing comes after it."""
-        self._stop = stop
+        self.stop = stop
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._held = ""
 
@@ -29,7 +29,7 @@ class Detokenizer:
         if self.is_stopped:
             return ""
         self._held += self._decoder.decode(data)
-        found = [(self._held.find(stop), len(stop)) for stop in self._stop if stop in self._held]
+        found = [(self._held.find(stop), len(stop)) for stop in self.stop if stop in self._held]
         if found:
             start, _ = min(found, key=lambda match: (match[0] + match[1], match[0]))
             self.is_stopped = True
@@ -47,6 +47,6 @@ class Detokenizer:
     def _possible_stop(self) -> int:
         """Length of the longest end of the held text that begins a stop string."""
         for length in range(len(self._held), 0, -1):
-            if any(stop.startswith(self._held[-length:]) for stop in self._stop):
+            if any(stop.startswith(self._held[-length:]) for stop in self.stop):
                 return length
         return 0

@@ -118,7 +118,7 @@ class Engine:
         self.context_length = model.config.max_position_embeddings
         self.scheduler = Scheduler(max_sequences, PREFILL_TOKENS)
         self.runner = ModelRunner(model, max_sequences, tokenizer.vocabulary_size)
-        self._structures = Structures(tokenizer)
+        self.structures = Structures(tokenizer)
         self._end_tokens = {tokenizer.end_of_text, tokenizer.message_end}
 
     @classmethod
@@ -164,7 +164,7 @@ class Engine:
         """Make a sequence without queueing it, which any thread may; raises as :meth:`add`."""
         self.check_prompt(prompt)
         self._check_known("logit_bias", params.logit_bias)
-        matcher = None if params.structure is None else self._structures.matcher(params.structure)
+        matcher = None if params.structure is None else self.structures.matcher(params.structure)
         return Sequence(list(prompt), params, make_generator(params, self.runner.device), matcher)
 
     def check_prompt(self, prompt: list[int]) -> None:
@@ -295,12 +295,16 @@ class Engine:
         InputError
             If one is empty or has ids that the tokenizer does not have.
         """
+        self.check_embeddable(sequences)
+        return embeddings_of(self.model, sequences)
+
+    def check_embeddable(self, sequences: list[list[int]]) -> None:
+        """Refuse texts that cannot be embedded; raises as :meth:`embed`. Any thread may call it."""
         self._check_lengths("a text to embed", sequences)
         for sequence in sequences:
             if not sequence:
                 raise InputError("a text to embed is empty", fix="give at least one token")
             self._check_known("a text to embed", sequence)
-        return embeddings_of(self.model, sequences)
 
     def _check_lengths(self, what: str, sequences: list[list[int]]) -> None:
         for sequence in sequences:
@@ -322,6 +326,8 @@ class Engine:
         return StepOutput(sequence, text)
 
     def _reason_to_finish(self, sequence: Sequence, token: int) -> FinishReason | None:
+        if sequence.matcher is not None and sequence.matcher.has_failed:
+            return "abort"
         is_end = token in self._end_tokens and not sequence.params.ignores_end
         is_complete = sequence.matcher is not None and sequence.matcher.is_complete
         if is_end or is_complete or sequence.detokenizer.is_stopped:

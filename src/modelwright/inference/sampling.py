@@ -14,6 +14,10 @@ MAX_STOP_STRINGS = 16
 MOST_ALTERNATIVES = 20
 """Of a token, with their log-probabilities."""
 
+MOST_BIASED = 1024
+REPETITION_PENALTIES = (0.01, 100.0)
+"""Beyond which logits are no numbers any more."""
+
 _COLDEST = 1e-5
 """Below this temperature the distribution is one-hot in float32, and division may overflow."""
 
@@ -50,7 +54,7 @@ class SamplingParams:
     structure : Structure or None
         The form that the answer must have; it ends as soon as nothing may follow.
     stop : tuple of str
-        Texts at which generation ends; they are not part of the result.
+        Texts at which generation ends, behind ``min_tokens``; they are not part of the result.
     seed : int or None
         Makes the choice repeatable; None draws a new seed each time.
     log_probabilities : bool
@@ -90,14 +94,23 @@ class SamplingParams:
         self._check("min_p", 0 <= self.min_p <= 1, "between 0 and 1")
         for name in ("presence_penalty", "frequency_penalty"):
             self._check(name, math.isfinite(getattr(self, name)), "finite")
-        is_factor = math.isfinite(self.repetition_penalty) and self.repetition_penalty > 0
-        self._check("repetition_penalty", is_factor, "above 0, and finite")
+        low, high = REPETITION_PENALTIES
+        is_factor = low <= self.repetition_penalty <= high
+        self._check("repetition_penalty", is_factor, f"between {low} and {high}")
         finite = all(map(math.isfinite, self.logit_bias.values()))
-        self._check("logit_bias", finite, "finite for every token")
+        if not finite or len(self.logit_bias) > MOST_BIASED:
+            raise InputError(
+                f"logit_bias must be finite, and of at most {MOST_BIASED:,} tokens",
+                fix="correct logit_bias",
+            )
         fits = 0 <= self.min_tokens <= self.max_tokens
         self._check("min_tokens", fits, f"between 0 and max_tokens, {self.max_tokens}")
-        free = self.structure is None or not (self.min_tokens or self.ignores_end)
-        self._check("structure", free, "without min_tokens and ignores_end, as it says what ends")
+        if self.structure is not None and (self.min_tokens or self.ignores_end):
+            raise InputError(
+                "an answer of a given form ends where the form does: it has no least number of "
+                "tokens, and does not go on behind its end",
+                fix="leave one of the two out",
+            )
         stops = all(self.stop) and len(self.stop) <= MAX_STOP_STRINGS
         self._check("stop", stops, f"at most {MAX_STOP_STRINGS} texts, none of them empty")
         seeded = self.seed is None or 0 <= self.seed <= MAX_SEED

@@ -75,7 +75,7 @@ class Sequence:
         self.status = SequenceStatus.WAITING
         self.slot: int | None = None
         self.finish_reason: FinishReason | None = None
-        self.detokenizer = Detokenizer(params.stop)
+        self.detokenizer = Detokenizer(() if params.min_tokens else params.stop)
         self.timing = Timing()
 
     @property
@@ -94,6 +94,8 @@ class Sequence:
         self.timing.token()
         if self.matcher is not None:
             self.matcher.consume(token)
+        if len(self.generated) > self.params.min_tokens:
+            self.detokenizer.stop = self.params.stop
         return self._add(self.detokenizer.push(data))
 
     def finish(self, reason: FinishReason) -> str:

@@ -42,7 +42,6 @@ def create_app(
     *,
     is_chat_model: bool = True,
     keys: KeyFile | None = None,
-    loopback_only: bool = True,
 ) -> FastAPI:
     """Build the application.
 
@@ -55,9 +54,7 @@ def create_app(
     is_chat_model : bool
         Whether it was fine-tuned to answer; decides how the chat page starts.
     keys : KeyFile, optional
-        Who may use it; without keys, everybody who reaches it.
-    loopback_only : bool
-        Whether only this machine reaches it.
+        Who may use it; without keys, everybody on this machine, under its own names only.
     """
     app = FastAPI(
         title="Modelwright",
@@ -68,7 +65,7 @@ def create_app(
     app.add_middleware(BodyLimit, most_bytes=MAX_BODY_BYTES)
     if keys is not None:
         app.add_middleware(Authentication, keys=keys)
-    app.add_middleware(OriginGuard, loopback_only=loopback_only)
+    app.add_middleware(OriginGuard, loopback_only=keys is None)
     app.add_middleware(RequestId)  # the outermost, so that refusals have one too
     install_error_handlers(app)
     served = ServedModel(background, name)
@@ -87,7 +84,7 @@ def create_app(
         return await health()
 
     metrics = ServerMetrics(background, name)
-    background.on_token = metrics.on_token
+    background.on_token, background.on_end = metrics.on_token, metrics.on_end
 
     @app.get("/metrics", response_class=PlainTextResponse)
     async def read_metrics() -> PlainTextResponse:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import base64
-import binascii
-import math
+import logging
 
 from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from modelwright.core.errors import ModelwrightError
 from modelwright.serving.keys import KeyFile
 from modelwright.serving.keys import Scope as KeyScope
-from modelwright.serving.openai_errors import error_response
-from modelwright.serving.rate_limits import Account, Accounts
+from modelwright.serving.openai_errors import error_response, limit_reached
+from modelwright.serving.rate_limits import Account, Accounts, LimitReachedError
+
+LOGGER = logging.getLogger(__name__)
 
 OPEN = ("/health", "/ready")
 """What load balancers ask, who have no key."""
@@ -44,7 +46,13 @@ class Authentication:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        key = self._keys.find(_secret(headers.get("authorization", "")))
+        try:
+            key = self._keys.find(_secret(headers.get("authorization", "")))
+        except ModelwrightError as error:
+            LOGGER.error("nobody can come in: %s", error)
+            message = "the keys of this server cannot be read; its log says more"
+            await error_response(503, message, type="server_error")(scope, receive, send)
+            return
         if key is None:
             await _unauthorised(headers)(scope, receive, send)
             return
@@ -57,7 +65,8 @@ class Authentication:
         if scope["method"] == "POST":
             wait = account.seconds_to_wait()
             if wait > 0:
-                await _too_much(account, wait)(scope, receive, send)
+                reached = LimitReachedError(key.name, wait)
+                await limit_reached(reached, account.headers())(scope, receive, send)
                 return
             account.take_request()
         scope["account"] = account
@@ -83,7 +92,7 @@ def _secret(header: str) -> str:
     if kind.lower() == "basic":
         try:
             return base64.b64decode(value, validate=True).decode().partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             return ""
     return ""
 
@@ -97,14 +106,4 @@ def _unauthorised(headers: Headers) -> ASGIApp:
         "a valid key is needed: Authorization: Bearer KEY",
         code="invalid_api_key",
         headers={"WWW-Authenticate": challenge},
-    )
-
-
-def _too_much(account: Account, wait: float) -> ASGIApp:
-    return error_response(
-        429,
-        f"the key '{account.key.name}' has reached its limit; wait {wait:.1f} s",
-        type="rate_limit_error",
-        code="rate_limit_exceeded",
-        headers={"Retry-After": str(math.ceil(wait)), **account.headers()},
     )

@@ -9,6 +9,7 @@ from functools import partial
 
 from fastapi import Request
 
+from modelwright.core.errors import ModelwrightError
 from modelwright.inference.background import (
     BackgroundEngine,
     EngineStoppedError,
@@ -55,10 +56,12 @@ class Choices:
     params : list of SamplingParams
         One for each choice of a prompt; choices are numbered prompt by prompt.
     account : Account, optional
-        Pays for the tokens, those of the answers when all has ended or was cancelled.
+        Pays for the most tokens that there can be, and gets back at the end what was not used.
 
     Raises
     ------
+    LimitReachedError
+        If the account has nothing left.
     InputError, QueueFullError, EngineStoppedError
         As :meth:`BackgroundEngine.submit`, before anything is generated.
     """
@@ -75,14 +78,22 @@ class Choices:
         self._prompt_tokens = sum(map(len, prompts))
         wanted = [(prompt, one) for prompt in prompts for one in params]
         self._tokens = [0] * len(wanted)
-        self._generations = background.submit_many(
-            [
-                (prompt, one, partial(self._deliver, index))
-                for index, (prompt, one) in enumerate(wanted)
-            ]
-        )
-        self._account = account
-        self._pay(self._prompt_tokens)
+        length = background.engine.context_length
+        self._reserved = sum(min(one.max_tokens, length - len(prompt)) for prompt, one in wanted)
+        self._background, self._account = background, account
+        if account is not None:
+            account.take_tokens(self._prompt_tokens + self._reserved)
+        try:
+            self._generations = background.submit_many(
+                [
+                    (prompt, one, partial(self._deliver, index))
+                    for index, (prompt, one) in enumerate(wanted)
+                ]
+            )
+        except ModelwrightError:
+            if account is not None:
+                account.give_back(self._prompt_tokens + self._reserved)
+            raise
 
     def __len__(self) -> int:
         return len(self._generations)
@@ -93,10 +104,15 @@ class Choices:
         while unfinished:
             index, update = await self._updates.get()
             if update.finish_reason == "abort":
-                raise EngineStoppedError("the server was stopped before the text was complete")
+                raise self._given_up()
             self._tokens[index] = update.tokens
             unfinished -= update.finish_reason is not None
             yield index, update
+
+    def _given_up(self) -> EngineStoppedError:
+        if self._background.is_running:
+            return EngineStoppedError("the text was given up before it was complete")
+        return EngineStoppedError("the server was stopped before the text was complete")
 
     async def collect(self, request: Request) -> list[Answer] | None:
         """Each choice, or None if the client has gone away."""
@@ -114,8 +130,9 @@ class Choices:
         """Stop generating what is not finished."""
         for generation in self._generations:
             generation.cancel()
-        self._pay(sum(self._tokens))
-        self._account = None  # it has paid
+        if self._account is not None:
+            self._account.give_back(self._reserved - sum(self._tokens))
+            self._account = None  # once is enough
 
     @property
     def usage(self) -> Usage:
@@ -136,10 +153,6 @@ class Choices:
         async for index, update in self:
             updates[index].append(update)
         return [_answer(of_one) for of_one in updates]
-
-    def _pay(self, tokens: int) -> None:
-        if self._account is not None:
-            self._account.take_tokens(tokens)
 
     def _deliver(self, index: int, update: Update) -> None:
         # A loop that has been closed has nobody left who waits for this.

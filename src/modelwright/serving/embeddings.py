@@ -9,13 +9,14 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 import torch
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, BeforeValidator, Field
 from torch import Tensor
 
 from modelwright.core.errors import InputError
 from modelwright.inference.engine import Engine
 from modelwright.serving.authentication import account_of
+from modelwright.serving.choices import CLIENT_GONE
 from modelwright.serving.openai_api import ERRORS, require_json
 from modelwright.serving.openai_requests import prompt_list
 from modelwright.serving.served_model import ServedModel
@@ -111,16 +112,19 @@ def embeddings_router(served: ServedModel) -> APIRouter:
     async def embedded(texts: list[str | list[int]], request: Request) -> tuple[Tensor, int]:
         """Embeddings (N, C), and how many tokens were read."""
         prompts = [await served.text_prompt(text) for text in texts]
-        parts = list[Tensor]()
-        for start in range(0, len(prompts), TEXTS_AT_ONCE):
-            part = prompts[start : start + TEXTS_AT_ONCE]
-            future = served.background.call(partial(Engine.embed, sequences=part))
-            rows: list[Tensor] = await asyncio.wrap_future(future)
-            parts += rows
+        served.background.engine.check_embeddable(prompts)
         tokens = sum(map(len, prompts))
         account = account_of(request)
         if account is not None:
             account.take_tokens(tokens)
+        parts = list[Tensor]()
+        for start in range(0, len(prompts), TEXTS_AT_ONCE):
+            if await request.is_disconnected():
+                raise HTTPException(CLIENT_GONE, "the client has gone away")
+            part = prompts[start : start + TEXTS_AT_ONCE]
+            future = served.background.call(partial(Engine.embed, sequences=part))
+            rows: list[Tensor] = await asyncio.wrap_future(future)
+            parts += rows
         return torch.stack(parts), tokens
 
     @router.post("/v1/embeddings")

@@ -2,8 +2,8 @@
 
 A page on the internet can make a browser send requests to this machine, under its own name if it
 has that name resolve to the loopback address (DNS rebinding). Such requests carry the page's name
-in ``Host``, or a foreign ``Origin``. A server that other machines reach has a name that it does not
-know; it has keys instead, and refuses foreign origins.
+in ``Host``, or a foreign ``Origin``. A server with keys may have any name, as that of a proxy
+before it: a page that took its name has no key.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class OriginGuard:
     app : ASGI application
         What stands behind it.
     loopback_only : bool
-        Whether the server is reached from this machine only.
+        Whether it must be called by a name of this machine.
     """
 
     def __init__(self, app: ASGIApp, loopback_only: bool = True):

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
 
+from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from modelwright.core.clock import now
@@ -23,6 +24,11 @@ PREFIX = "mw-"
 """Of every key, so that people and scanners for secrets know one when they see it."""
 
 SECRET_BYTES = 32
+
+MOST_CHARACTERS = 100
+"""Of a name."""
+
+LOCK_SECONDS = 10.0
 
 
 class Key(BaseModel):
@@ -46,7 +52,7 @@ class Key(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(min_length=1, max_length=100)
+    name: str = Field(min_length=1, max_length=MOST_CHARACTERS)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     created: str
     scopes: list[Scope] = Field(min_length=1)
@@ -104,11 +110,12 @@ class KeyFile:
         Raises
         ------
         UsageError
-            If there is a key of that name.
+            If there is a key of that name, or it is no name.
         """
-        if name in [key.name for key in self.keys()]:
+        if not 1 <= len(name) <= MOST_CHARACTERS:
             raise UsageError(
-                f"there is a key named '{name}'", fix="revoke it, or take another name"
+                f"a name has 1 to {MOST_CHARACTERS} characters, and this has {len(name)}",
+                fix="take another",
             )
         secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
         key = Key(
@@ -120,7 +127,12 @@ class KeyFile:
             requests_per_minute=requests_per_minute,
             tokens_per_minute=tokens_per_minute,
         )
-        self._write([*self.keys(), key])
+        with self._held():
+            if name in [one.name for one in self.keys()]:
+                raise UsageError(
+                    f"there is a key named '{name}'", fix="revoke it, or take another name"
+                )
+            self._write([*self.keys(), key])
         return secret
 
     def revoke(self, name: str) -> None:
@@ -131,12 +143,19 @@ class KeyFile:
         UsageError
             If there is none of that name.
         """
-        names = [key.name for key in self.keys()]
-        if name not in names:
-            raise UsageError(
-                f"there is no key named '{name}'", fix=f"known: {', '.join(names) or 'none yet'}"
-            )
-        self._write([key for key in self.keys() if key.name != name])
+        with self._held():
+            names = [key.name for key in self.keys()]
+            if name not in names:
+                raise UsageError(
+                    f"there is no key named '{name}'",
+                    fix=f"known: {', '.join(names) or 'none yet'}",
+                )
+            self._write([key for key in self.keys() if key.name != name])
+
+    def _held(self) -> FileLock:
+        """Keeps other processes from changing it meanwhile, which would bring back what went."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=LOCK_SECONDS)
 
     def _write(self, keys: Sequence[Key]) -> None:
         content = [key.model_dump(mode="json") for key in keys]

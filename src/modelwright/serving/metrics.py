@@ -76,12 +76,15 @@ class ServerMetrics:
         self._prompt_lengths = histogram(
             "request_prompt_tokens", "Tokens of a prompt.", one_two_five(length)
         )
+        self._limits = histogram(
+            "request_max_num_generation_tokens", "Tokens that were allowed.", one_two_five(length)
+        )
         self._answer_lengths = histogram(
             "request_generation_tokens", "Tokens of an answer.", one_two_five(length)
         )
 
     def on_token(self, sequence: TokenSequence) -> None:
-        """A token has come, and with the last one the end; in the engine's thread."""
+        """A token has come; in the engine's thread."""
         timing = sequence.timing
         if len(sequence.generated) == 1:
             self._prompt_tokens.labels(*self._labels).inc(len(sequence.prompt))
@@ -92,8 +95,26 @@ class ServerMetrics:
             for histogram in self._intervals:
                 histogram.labels(*self._labels).observe(timing.interval)
         self._generated_tokens.labels(*self._labels).inc()
-        if sequence.finish_reason is not None:
-            self._on_end(sequence, sequence.finish_reason)
+
+    def on_end(self, sequence: TokenSequence) -> None:
+        """A text has ended, or was cancelled; in the engine's thread."""
+        timing, reason = sequence.timing, sequence.finish_reason or "abort"
+        self._finished.labels(*self._labels, reason).inc()
+        self._prompt_lengths.labels(*self._labels).observe(len(sequence.prompt))
+        self._answer_lengths.labels(*self._labels).observe(len(sequence.generated))
+        self._limits.labels(*self._labels).observe(sequence.params.max_tokens)
+        started, first, last = timing.started, timing.first_token, timing.last_token
+        if started is None or first is None or last is None:
+            return  # it was cancelled before it said anything
+        spans = {
+            "e2e_request_latency_seconds": last - timing.arrived,
+            "request_queue_time_seconds": started - timing.arrived,
+            "request_inference_time_seconds": last - started,
+            "request_prefill_time_seconds": first - started,
+            "request_decode_time_seconds": last - first,
+        }
+        for name, seconds in spans.items():
+            self._spans[name].labels(*self._labels).observe(seconds)
 
     def written(self) -> bytes:
         """All of it in Prometheus' text format."""
@@ -105,25 +126,6 @@ class ServerMetrics:
         usage = used / (engine.max_sequences * engine.context_length)
         self._cache_usage.labels(*self._labels).set(usage)
         return generate_latest(self.registry)
-
-    def _on_end(self, sequence: TokenSequence, reason: str) -> None:
-        timing = sequence.timing
-        self._finished.labels(*self._labels, reason).inc()
-        self._prompt_lengths.labels(*self._labels).observe(len(sequence.prompt))
-        self._answer_lengths.labels(*self._labels).observe(len(sequence.generated))
-        started, first, last = timing.started, timing.first_token, timing.last_token
-        assert started is not None
-        assert first is not None
-        assert last is not None
-        spans = {
-            "e2e_request_latency_seconds": last - timing.arrived,
-            "request_queue_time_seconds": started - timing.arrived,
-            "request_inference_time_seconds": last - started,
-            "request_prefill_time_seconds": first - started,
-            "request_decode_time_seconds": last - first,
-        }
-        for name, seconds in spans.items():
-            self._spans[name].labels(*self._labels).observe(seconds)
 
     def _gauge(self, name: str, what: str) -> Gauge:
         return Gauge(f"vllm:{name}", what, LABELS, registry=self.registry)

@@ -74,7 +74,7 @@ async def answer_chat(
     if body.toolbox is not None:
         structure = body.toolbox.structure(served.tokenizer)
         params = [replace(one, structure=structure) for one in params]
-    choices = served.start([prompt], params, account_of(request))
+    choices = await served.start([prompt], params, account_of(request))
     id, created = "chatcmpl-" + secrets.token_hex(12), int(time.time())
     if body.stream:
         chunk = ChatCompletionChunk(id=id, created=created, model=served.name, choices=[])

@@ -13,6 +13,7 @@ from fastapi import Request, Response
 from modelwright.core.errors import ModelwrightError
 from modelwright.inference.background import Update
 from modelwright.inference.log_probabilities import TokenLogProbability
+from modelwright.inference.sequence import FinishReason
 from modelwright.serving.authentication import account_of
 from modelwright.serving.choices import CLIENT_GONE, Answer, Choices
 from modelwright.serving.event_stream import DONE, EventStream, error_event, event
@@ -84,8 +85,12 @@ class _Writer:
             index=index,
             text="".join(texts),
             logprobs=None if self._body.logprobs is None else joined(logprobs),
-            finish_reason=part.finish_reason,
+            finish_reason=self._reason(part.finish_reason),
         )
+
+    def _reason(self, given: FinishReason | None) -> FinishReason | None:
+        # What follows a prompt that is only repeated is no part of the answer.
+        return "length" if given is not None and self._body.is_only_echo else given
 
 
 async def complete_text(
@@ -93,12 +98,13 @@ async def complete_text(
 ) -> TextCompletion | Response:
     """Continue one or more texts, at once or as a stream."""
     served.check_name(body.model)
+    served.check_number(len(body.prompt) * body.candidates())
     prompts = [await _prompt(served, prompt) for prompt in body.prompt]
     # A prompt that is only repeated is run all the same, for its log-probabilities.
     limit = body.max_tokens if body.max_tokens is not None else DEFAULT_COMPLETION_TOKENS
     params = body.sampling(max(1, limit))
     ids = [prompt.ids for prompt in prompts]
-    choices = served.start(ids, params, account_of(request))
+    choices = await served.start(ids, params, account_of(request))
     writers = [
         _Writer(body, served.tokenizer, prompts[number // len(params)], choices, number)
         for number in range(len(choices))
@@ -121,9 +127,8 @@ async def complete_text(
 
 async def _prompt(served: ServedModel, prompt: str | list[int]) -> _Prompt:
     ids = await served.text_prompt(prompt)
-    if isinstance(prompt, str):
-        return _Prompt(ids, prompt, False)
-    return _Prompt(ids, served.tokenizer.decode(ids), True)
+    # Read back from the tokens, for which a tokenizer may have normalised the text.
+    return _Prompt(ids, served.tokenizer.decode(ids), not isinstance(prompt, str))
 
 
 def _best(answers: Sequence[Answer], of: int, n: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -14,6 +15,7 @@ from modelwright.core.errors import InputError, ModelwrightError
 from modelwright.inference.background import EngineStoppedError, QueueFullError
 from modelwright.inference.engine import ContextLengthError
 from modelwright.serving.openai_responses import ErrorBody, ErrorResponse
+from modelwright.serving.rate_limits import LimitReachedError
 
 INVALID_REQUEST, SERVER_ERROR = "invalid_request_error", "server_error"
 RETRY_AFTER_SECONDS = 2
@@ -33,7 +35,6 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ModelwrightError, _on_known_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(Exception, _on_bug)
 
 
 def error_response(
@@ -52,6 +53,22 @@ def error_response(
     return Response(content, status, headers, media_type="application/json")
 
 
+def limit_reached(error: LimitReachedError, headers: dict[str, str] | None = None) -> Response:
+    """What is said to a key that has nothing left."""
+    return error_response(
+        429,
+        _sentence(error),
+        type="rate_limit_error",
+        code="rate_limit_exceeded",
+        headers={"Retry-After": str(math.ceil(error.seconds)), **(headers or {})},
+    )
+
+
+def internal_error() -> Response:
+    """What is said of an error that nobody expected."""
+    return error_response(500, "an error inside the server; its log says more", type=SERVER_ERROR)
+
+
 def error_body(error: ModelwrightError) -> ErrorBody:
     """The error object of one of our errors, for streams that have begun."""
     kind = INVALID_REQUEST if isinstance(error, InputError) else SERVER_ERROR
@@ -60,6 +77,8 @@ def error_body(error: ModelwrightError) -> ErrorBody:
 
 async def _on_known_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ModelwrightError)
+    if isinstance(error, LimitReachedError):
+        return limit_reached(error)
     headers = None
     if isinstance(error, QueueFullError):
         headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
@@ -85,10 +104,6 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     message = _REASONS.get(error.status_code, error.detail)
     headers = dict(error.headers) if error.headers else None
     return error_response(error.status_code, message, headers=headers)
-
-
-async def _on_bug(request: Request, error: Exception) -> Response:
-    return error_response(500, "an error inside the server; its log says more", type=SERVER_ERROR)
 
 
 def _describe(problem: dict[str, Any]) -> tuple[str, str | None, str | None]:

@@ -99,7 +99,7 @@ class GenerationRequest(StrictRequest):
         None, description="an extension: draw from tokens at least this many times as likely as "
         "the likeliest",
     )  # fmt: skip
-    repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = Field(
+    repetition_penalty: Annotated[float, Field(ge=0.01, le=100)] | None = Field(
         None, description="an extension: divides the logits of tokens that came before; 1 for none"
     )
     min_tokens: Annotated[int, Field(ge=0)] | None = Field(
@@ -162,11 +162,11 @@ class GenerationRequest(StrictRequest):
         whole = self._with_log_probabilities(whole)
         seeds = [
             None if self.seed is None else (self.seed + choice) % (MAX_SEED + 1)
-            for choice in range(self._candidates())
+            for choice in range(self.candidates())
         ]
         return [replace(whole, seed=seed) for seed in seeds]
 
-    def _candidates(self) -> int:
+    def candidates(self) -> int:
         """Texts to generate for each prompt."""
         return self.n or 1
 
@@ -264,7 +264,7 @@ class CompletionRequest(GenerationRequest):
             raise ValueError("max_tokens: 0 is only allowed with echo: true")
         if self.best_of is not None and self.best_of < (self.n or 1):
             raise ValueError("best_of must be at least n")
-        if self.stream and self._candidates() > (self.n or 1):
+        if self.stream and self.candidates() > (self.n or 1):
             raise ValueError("best_of cannot be streamed: the best is known at the end")
         return self
 
@@ -273,11 +273,11 @@ class CompletionRequest(GenerationRequest):
         """Whether nothing is wanted but the prompt, with its log-probabilities."""
         return self.max_tokens == 0
 
-    def _candidates(self) -> int:
+    def candidates(self) -> int:
         return self.best_of or self.n or 1
 
     def _with_log_probabilities(self, params: SamplingParams) -> SamplingParams:
-        chooses = self._candidates() > (self.n or 1)  # by the likelihood of the tokens
+        chooses = self.candidates() > (self.n or 1)  # by the likelihood of the tokens
         return replace(
             params,
             alternatives=0 if self.logprobs is None and chooses else self.logprobs,

@@ -7,9 +7,24 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from modelwright.core.errors import ModelwrightError
 from modelwright.serving.keys import Key
 
 MINUTE = 60.0
+
+
+class LimitReachedError(ModelwrightError):
+    """A key has nothing left.
+
+    Attributes
+    ----------
+    seconds : float
+        Until it has.
+    """
+
+    def __init__(self, name: str, seconds: float):
+        super().__init__(f"the key '{name}' has reached its limit", fix=f"wait {seconds:.1f} s")
+        self.seconds = seconds
 
 
 class Bucket:
@@ -72,7 +87,7 @@ class Account:
         )
 
     def seconds_to_wait(self) -> float:
-        """Until a request may come; 0 if it may now. Its tokens are known only behind it."""
+        """Until a request may come; 0 if it may now, when there is a token left."""
         waits = [0.0]
         if self.requests is not None:
             waits.append(self.requests.seconds_until(1))
@@ -86,9 +101,23 @@ class Account:
             self.requests.take(1)
 
     def take_tokens(self, number: int) -> None:
-        """Tokens were read or generated."""
+        """Take what will be read and generated; it may be more than there is, if there is some.
+
+        Raises
+        ------
+        LimitReachedError
+            If there is nothing left.
+        """
         if self.tokens is not None:
+            wait = self.tokens.seconds_until(1)
+            if wait > 0:
+                raise LimitReachedError(self.key.name, wait)
             self.tokens.take(number)
+
+    def give_back(self, number: int) -> None:
+        """Tokens that were taken and not used."""
+        if self.tokens is not None:
+            self.tokens.take(-number)
 
     def headers(self) -> dict[str, str]:
         """What is left, as OpenAI says it."""

@@ -11,7 +11,7 @@ from modelwright.core.errors import InputError
 from modelwright.inference.structured import Structure
 from modelwright.serving.strict_request import StrictRequest, Text
 
-MOST_CHOICES = 256
+MOST_TEXTS = 256
 ANY_OBJECT = {"type": "object"}
 
 
@@ -57,7 +57,7 @@ class StructuredOutputs(StrictRequest):
     choice: (
         Annotated[
             list[Annotated[Text, Field(min_length=1)]],
-            Field(min_length=1, max_length=MOST_CHOICES),
+            Field(min_length=1, max_length=MOST_TEXTS),
         ]
         | None
     ) = None
@@ -73,23 +73,23 @@ class StructuredOutputs(StrictRequest):
     def structure(self) -> Structure:
         """As the engine takes it; raises InputError if the schema is a text that is not JSON."""
         if self.regex is not None:
-            return Structure("regex", self.regex)
+            return Structure.of("regex", self.regex)
         if self.choice is not None:
-            return Structure("choice", self.choice)
+            return Structure.of("choice", self.choice)
         if self.grammar is not None:
-            return Structure("grammar", self.grammar)
+            return Structure.of("grammar", self.grammar)
         if self.json_object:
-            return Structure("json_schema", ANY_OBJECT)
-        return Structure("json_schema", _read(self.json_))
+            return Structure.of("json_schema", ANY_OBJECT)
+        return Structure.of("json_schema", _read(self.json_))
 
 
 def structure_of_format(format: ResponseFormat | None) -> Structure | None:
     """As the engine takes it; None for any text."""
     if isinstance(format, JsonObjectFormat):
-        return Structure("json_schema", ANY_OBJECT)
+        return Structure.of("json_schema", ANY_OBJECT)
     if isinstance(format, JsonSchemaFormat):
         schema = format.json_schema.schema_
-        return Structure("json_schema", ANY_OBJECT if schema is None else schema)
+        return Structure.of("json_schema", ANY_OBJECT if schema is None else schema)
     return None
 
 
@@ -98,5 +98,5 @@ def _read(schema: Any) -> Any:
         return schema
     try:
         return json.loads(schema)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"the schema is not JSON: {error}", fix="correct it") from None

@@ -15,7 +15,7 @@ from modelwright.serving.choices import Choices
 from modelwright.serving.openai_errors import ModelNotFoundError
 from modelwright.serving.openai_responses import ModelCard
 from modelwright.serving.rate_limits import Account
-from modelwright.serving.tools import OPENING, Toolbox
+from modelwright.serving.tools import Toolbox, knows_calls
 from modelwright.tokens.tokenizer import Tokenizer
 
 
@@ -68,7 +68,7 @@ class ServedModel:
         """Token ids of a conversation, by default up to where the model answers."""
         tools = None
         if toolbox is not None:
-            if OPENING not in self.tokenizer.template:
+            if not knows_calls(self.tokenizer):
                 raise InputError(
                     "this model's chat template does not write calls of tools in a form that is "
                     "known here",
@@ -83,6 +83,12 @@ class ServedModel:
             tools=tools,
         )
 
+    def check_number(self, wanted: int) -> None:
+        """Refuse more texts than can ever be generated at once."""
+        most = self.background.most_generations
+        if wanted > most:
+            raise InputError(f"{wanted} texts at once are too many", fix=f"ask for at most {most}")
+
     async def text_prompt(self, prompt: str | list[int]) -> list[int]:
         """Token ids of a text to continue; it begins as documents do in training."""
         if isinstance(prompt, list):
@@ -90,14 +96,15 @@ class ServedModel:
         tokens = await run_in_threadpool(self.tokenizer.encode, prompt)
         return [self.tokenizer.end_of_text, *tokens]
 
-    def start(
+    async def start(
         self,
         prompts: list[list[int]],
         params: list[SamplingParams],
         account: Account | None = None,
     ) -> Choices:
         """Begin to generate; raises as :class:`Choices`, and if it is more than can ever run."""
-        wanted, most = len(prompts) * len(params), self.background.most_generations
-        if wanted > most:
-            raise InputError(f"{wanted} texts at once are too many", fix=f"ask for at most {most}")
+        self.check_number(len(prompts) * len(params))
+        structure = params[0].structure
+        if structure is not None:  # compiled where it holds up nobody, then known to the engine
+            await run_in_threadpool(self.background.engine.structures.matcher, structure)
         return Choices(self.background, prompts, params, account)

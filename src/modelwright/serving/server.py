@@ -81,7 +81,6 @@ def serve(
                 name,
                 is_chat_model=is_chat_model(folder),
                 keys=keys,
-                loopback_only=is_loopback(host),
             )
 
             def announce() -> None:

@@ -93,11 +93,14 @@ def tokenization_router(served: ServedModel) -> APIRouter:
         ids = await run_in_threadpool(encode, body.prompt or "")
         return ids if body.add_special_tokens is False else [tokenizer.end_of_text, *ids]
 
+    def texts_of(ids: list[int]) -> list[str]:
+        return [tokenizer.decode_special([id]) for id in ids]
+
     @router.post("/tokenize", dependencies=[Depends(require_json)])
     async def tokenize(body: TokenizeRequest) -> Tokens:
         served.check_name(body.model or served.name)
         ids = await ids_of(body)
-        strings = [tokenizer.decode_special([id]) for id in ids] if body.return_token_strs else None
+        strings = await run_in_threadpool(texts_of, ids) if body.return_token_strs else None
         return Tokens(
             count=len(ids), max_model_len=served.context_length, tokens=ids, token_strs=strings
         )

@@ -119,7 +119,15 @@ class Toolbox:
             schema = {"type": "object", **(tool.function.parameters or {}), "x-guidance": SPACING}
             lines.append(f'{rule}: {json.dumps(begin)} {rule}_arguments "}}"')
             lines.append(f"{rule}_arguments: %json {json.dumps(schema)}")
-        return Structure("grammar", "\n".join(lines))
+        return Structure.of("grammar", "\n".join(lines))
+
+
+def knows_calls(tokenizer: Tokenizer) -> bool:
+    """Whether a model with that tokenizer writes calls in the form that is read here."""
+    ids = [tokenizer.special_tokens.get(mark) for mark in (OPENING, CLOSING)]
+    # A token of its own must have a text, or it would not be seen in an answer.
+    are_seen = all(id is None or tokenizer.token_bytes(id) for id in ids)
+    return are_seen and OPENING in tokenizer.template
 
 
 def _literal(text: str, tokenizer: Tokenizer) -> str:
@@ -191,7 +199,7 @@ class ToolCallParser:
 
     def _read(self, inner: str) -> FunctionCall | None:
         try:
-            content = json.loads(inner)
+            content = json.loads(inner, parse_constant=_no_constant)
         except (ValueError, RecursionError):
             return None
         if not isinstance(content, dict) or content.get("name") not in self._names:
@@ -201,6 +209,10 @@ class ToolCallParser:
             return None
         text = json.dumps(arguments, ensure_ascii=False)
         return FunctionCall(name=content["name"], arguments=text)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _possible_opening(text: str) -> int:
