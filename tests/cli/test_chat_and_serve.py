@@ -6,6 +6,7 @@ import pytest
 
 from modelwright.core.workspace import Workspace
 from modelwright.serving import server, terminal_chat
+from modelwright.serving.access.keys import KeyFile
 
 
 @pytest.fixture
@@ -13,7 +14,15 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str | None]]:
     """Folder and name of every model that was to be served or talked to."""
     calls: list[tuple[Path, str | None]] = []
 
-    def serve(folder: Path, host: str, port: int, *, name: str | None, open_browser: bool) -> None:
+    def serve(
+        folder: Path,
+        host: str,
+        port: int,
+        *,
+        name: str | None,
+        keys: KeyFile | None,
+        open_browser: bool,
+    ) -> None:
         calls.append((folder, name))
 
     monkeypatch.setattr(server, "serve", serve)

@@ -15,7 +15,7 @@ from tiny_workspace import ENVIRONMENT, write_recipe
 from modelwright.core.database import sqlite_url
 from modelwright.core.workspace import Workspace
 from modelwright.data.feedback.table import FeedbackTable
-from modelwright.serving import compare as compare_module
+from modelwright.serving.comparing import compare as compare_module
 
 RECIPE = {"name": "tiny", "budget": "1 step", "collect": {"sources": ["."]}}
 ANSWERS = [

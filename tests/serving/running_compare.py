@@ -10,8 +10,8 @@ import uvicorn
 from modelwright.core.database import sqlite_url
 from modelwright.data.feedback.record import Message
 from modelwright.data.feedback.table import FeedbackTable
-from modelwright.serving.compare_app import create_compare_app
-from modelwright.serving.comparison import AnswersOf, Compared, Comparison
+from modelwright.serving.comparing.compare_app import create_compare_app
+from modelwright.serving.comparing.comparison import AnswersOf, Compared, Comparison
 from modelwright.serving.server import address_of, listen
 
 MODELS = ("base", "tuned")

@@ -11,7 +11,7 @@ from running_server import wait_until
 from modelwright.core.errors import InputError, ModelwrightError
 from modelwright.data.feedback.table import FeedbackTable
 from modelwright.inference.sampling import SamplingParams
-from modelwright.serving.generated_answers import GeneratedAnswers
+from modelwright.serving.comparing.generated_answers import GeneratedAnswers
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from running_compare import ANSWERS, MODELS, comparison_of, prompts, table_in
 from modelwright.core.errors import ModelwrightError
 from modelwright.data.feedback.record import Choice
 from modelwright.data.feedback.table import FeedbackTable
-from modelwright.serving.comparison import Comparison, OutOfStepError
+from modelwright.serving.comparing.comparison import Comparison, OutOfStepError
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ from running_server import NAME, Server, running
 
 from modelwright.core.errors import InputError, UsageError
 from modelwright.inference.engine import Engine
-from modelwright.serving.authentication import OPEN
-from modelwright.serving.keys import Key, KeyFile
-from modelwright.serving.rate_limits import Account, Bucket
+from modelwright.serving.access.authentication import OPEN
+from modelwright.serving.access.keys import Key, KeyFile
+from modelwright.serving.access.rate_limits import Account, Bucket
 
 BODY = {"model": NAME, "messages": [{"role": "user", "content": "Who?"}], "max_tokens": 5}
 

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from running_server import NAME, Server, openai_client, running, wait_until
 
 from modelwright.inference.engine import Engine
-from modelwright.serving.keys import KeyFile
+from modelwright.serving.access.keys import KeyFile
 from modelwright.serving.metrics import one_two_five
 
 QUESTION = [{"role": "user", "content": "Who jumps?"}]

@@ -17,7 +17,7 @@ from openai import OpenAI
 from running_server import NAME, Script, Server, openai_client, running
 
 from modelwright.inference.engine import Engine
-from modelwright.serving.tools import CLOSING, OPENING, ToolCallParser
+from modelwright.serving.api.tools import CLOSING, OPENING, ToolCallParser
 
 QUESTION = [{"role": "user", "content": "Weather in Rome?"}]
 PARAMETERS = {

@@ -9,7 +9,7 @@ from pathlib import Path
 from modelwright.data.drops import Drops
 from modelwright.data.example_rows import read_rows
 from modelwright.data.sources.settings import JsonlExamples
-from modelwright.serving.openai_requests import ChatCompletionRequest
+from modelwright.serving.api.requests import ChatCompletionRequest
 from modelwright.tokens.tokenizer import Tokenizer
 from modelwright.training.tokenized import tokenize_file
 

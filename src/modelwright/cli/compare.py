@@ -14,7 +14,7 @@ from modelwright.core.workspace import find_workspace
 
 if TYPE_CHECKING:
     from modelwright.data.feedback.record import Message
-    from modelwright.serving.comparison import Result
+    from modelwright.serving.comparing.comparison import Result
 
 
 @click.command("compare")
@@ -82,7 +82,11 @@ def command(
     from modelwright.data.feedback.compared import read_answers
     from modelwright.data.feedback.record import checked_name
     from modelwright.inference.sampling import SamplingParams
-    from modelwright.serving.compare import CompareOptions, compare_answers, compare_models
+    from modelwright.serving.comparing.compare import (
+        CompareOptions,
+        compare_answers,
+        compare_models,
+    )
 
     if (answers is None) != (len(models) == 2) or (answers and (models or prompts)):
         raise UsageError(

@@ -12,7 +12,7 @@ from modelwright.core.errors import UsageError
 from modelwright.core.workspace import find_workspace
 
 if TYPE_CHECKING:
-    from modelwright.serving.keys import KeyFile
+    from modelwright.serving.access.keys import KeyFile
 
 FILE = "keys.json"
 """Of a workspace."""
@@ -33,7 +33,7 @@ file_option = click.option(
 
 def key_file(path: Path | None) -> KeyFile:
     """The keys in a file, by default those of the workspace around this folder."""
-    from modelwright.serving.keys import KeyFile
+    from modelwright.serving.access.keys import KeyFile
 
     if path is not None:
         return KeyFile(path)

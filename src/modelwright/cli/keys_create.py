@@ -38,7 +38,7 @@ def command(
     path: Path | None,
 ) -> None:
     """Make a key for NAME and print it. Only its hash is kept: it cannot be shown again."""
-    from modelwright.serving.keys import SCOPES
+    from modelwright.serving.access.keys import SCOPES
 
     keys = key_file(path)
     secret = keys.create(

@@ -11,7 +11,7 @@ import click
 from modelwright.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from modelwright.serving.keys import KeyFile
+    from modelwright.serving.access.keys import KeyFile
 
 
 @click.command("serve")
@@ -71,7 +71,7 @@ def _keys(path: Path | None) -> KeyFile | None:
     """The keys that are given, or those of the workspace around this folder, if it has any."""
     from modelwright.cli.keys import FILE
     from modelwright.core.workspace import find_workspace
-    from modelwright.serving.keys import KeyFile
+    from modelwright.serving.access.keys import KeyFile
 
     if path is not None:
         return KeyFile(path)

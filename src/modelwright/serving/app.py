@@ -11,18 +11,18 @@ from pydantic import BaseModel
 
 from modelwright import __version__
 from modelwright.inference.background import BackgroundEngine
-from modelwright.serving.authentication import Authentication
-from modelwright.serving.body_limit import BodyLimit
-from modelwright.serving.embeddings import embeddings_router
-from modelwright.serving.guard import OriginGuard
-from modelwright.serving.keys import KeyFile
+from modelwright.serving.access.authentication import Authentication
+from modelwright.serving.access.body_limit import BodyLimit
+from modelwright.serving.access.keys import KeyFile
+from modelwright.serving.access.origin_guard import OriginGuard
+from modelwright.serving.access.request_id import RequestId
+from modelwright.serving.api.embeddings import embeddings_router
+from modelwright.serving.api.routes import openai_router
+from modelwright.serving.api.served_model import ServedModel
+from modelwright.serving.api.tokenization import tokenization_router
+from modelwright.serving.errors import install_error_handlers
 from modelwright.serving.metrics import ServerMetrics
-from modelwright.serving.openai_api import openai_router
-from modelwright.serving.openai_errors import install_error_handlers
 from modelwright.serving.page import page
-from modelwright.serving.request_id import RequestId
-from modelwright.serving.served_model import ServedModel
-from modelwright.serving.tokenization import tokenization_router
 
 MAX_BODY_BYTES = 10 * 2**20
 

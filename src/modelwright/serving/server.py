@@ -21,9 +21,9 @@ from modelwright.core.errors import UsageError, from_os_error
 from modelwright.inference.background import BackgroundEngine
 from modelwright.inference.engine import Engine
 from modelwright.inference.threads import decoding_threads
+from modelwright.serving.access.keys import KeyFile
+from modelwright.serving.access.origin_guard import is_loopback
 from modelwright.serving.app import create_app
-from modelwright.serving.guard import is_loopback
-from modelwright.serving.keys import KeyFile
 
 _PORTS_TO_TRY = 100
 _GRACE_SECONDS = 5

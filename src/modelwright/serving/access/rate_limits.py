@@ -7,24 +7,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from modelwright.core.errors import ModelwrightError
-from modelwright.serving.keys import Key
+from modelwright.serving.access.keys import Key
+from modelwright.serving.errors import LimitReachedError
 
 MINUTE = 60.0
-
-
-class LimitReachedError(ModelwrightError):
-    """A key has nothing left.
-
-    Attributes
-    ----------
-    seconds : float
-        Until it has.
-    """
-
-    def __init__(self, name: str, seconds: float):
-        super().__init__(f"the key '{name}' has reached its limit", fix=f"wait {seconds:.1f} s")
-        self.seconds = seconds
 
 
 class Bucket:

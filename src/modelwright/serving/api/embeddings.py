@@ -15,12 +15,12 @@ from torch import Tensor
 
 from modelwright.core.errors import InputError
 from modelwright.inference.engine import Engine
-from modelwright.serving.authentication import account_of
-from modelwright.serving.choices import CLIENT_GONE
-from modelwright.serving.openai_api import ERRORS, require_json
-from modelwright.serving.openai_requests import prompt_list
-from modelwright.serving.served_model import ServedModel
-from modelwright.serving.strict_request import StrictRequest, Text
+from modelwright.serving.access.authentication import account_of
+from modelwright.serving.api.choices import CLIENT_GONE
+from modelwright.serving.api.requests import prompt_list
+from modelwright.serving.api.routes import ERRORS, require_json
+from modelwright.serving.api.served_model import ServedModel
+from modelwright.serving.api.strict_request import StrictRequest, Text
 
 MOST_TEXTS = 2048
 """Of one request, as at OpenAI."""

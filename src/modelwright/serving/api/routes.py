@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
-from modelwright.serving.openai_chat import answer_chat
-from modelwright.serving.openai_completions import complete_text
-from modelwright.serving.openai_requests import ChatCompletionRequest, CompletionRequest
-from modelwright.serving.openai_responses import (
+from modelwright.serving.api.chat import answer_chat
+from modelwright.serving.api.completions import complete_text
+from modelwright.serving.api.requests import ChatCompletionRequest, CompletionRequest
+from modelwright.serving.api.responses import (
     ChatCompletion,
-    ErrorResponse,
     ModelCard,
     ModelList,
     TextCompletion,
 )
-from modelwright.serving.served_model import ServedModel
+from modelwright.serving.api.served_model import ServedModel
+from modelwright.serving.errors import ErrorResponse
 
 ERRORS: dict[int | str, dict[str, object]] = {
-    status: {"model": ErrorResponse} for status in (400, 404, 413, 415, 503)
+    status: {"model": ErrorResponse} for status in (400, 401, 403, 404, 413, 415, 429, 503)
 }
 
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from modelwright.serving.neutral import Absent, NoTools
-from modelwright.serving.strict_request import StrictRequest, Text
+from modelwright.serving.api.neutral import Absent, NoTools
+from modelwright.serving.api.strict_request import StrictRequest, Text
 
 
 def _text_of_parts(content: Any) -> Any:

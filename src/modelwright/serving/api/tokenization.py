@@ -9,10 +9,10 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field, model_validator
 
 from modelwright.core.errors import InputError
-from modelwright.serving.chat_messages import ChatMessage
-from modelwright.serving.openai_api import ERRORS, require_json
-from modelwright.serving.served_model import ServedModel
-from modelwright.serving.strict_request import StrictRequest, Text
+from modelwright.serving.api.chat_messages import ChatMessage
+from modelwright.serving.api.routes import ERRORS, require_json
+from modelwright.serving.api.served_model import ServedModel
+from modelwright.serving.api.strict_request import StrictRequest, Text
 
 
 class TokenizeRequest(StrictRequest):

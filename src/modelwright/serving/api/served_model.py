@@ -11,11 +11,11 @@ from fastapi.concurrency import run_in_threadpool
 from modelwright.core.errors import InputError
 from modelwright.inference.background import BackgroundEngine
 from modelwright.inference.sampling import SamplingParams
-from modelwright.serving.choices import Choices
-from modelwright.serving.openai_errors import ModelNotFoundError
-from modelwright.serving.openai_responses import ModelCard
-from modelwright.serving.rate_limits import Account
-from modelwright.serving.tools import Toolbox, knows_calls
+from modelwright.serving.access.rate_limits import Account
+from modelwright.serving.api.choices import Choices
+from modelwright.serving.api.responses import ModelCard
+from modelwright.serving.api.tools import Toolbox, knows_calls
+from modelwright.serving.errors import ModelNotFoundError
 from modelwright.tokens.tokenizer import Tokenizer
 
 

@@ -6,7 +6,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from modelwright.serving.openai_errors import error_response
+from modelwright.serving.errors import error_response
 
 
 class BodyLimit:

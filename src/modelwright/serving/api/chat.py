@@ -12,12 +12,12 @@ from fastapi import Request, Response
 from modelwright.core.errors import ModelwrightError
 from modelwright.inference.log_probabilities import TokenLogProbability
 from modelwright.inference.sequence import FinishReason
-from modelwright.serving.authentication import account_of
-from modelwright.serving.choices import CLIENT_GONE, Answer, Choices
-from modelwright.serving.event_stream import DONE, EventStream, error_event, event
-from modelwright.serving.openai_logprobs import ChatLogprobs, chat_logprobs
-from modelwright.serving.openai_requests import ChatCompletionRequest
-from modelwright.serving.openai_responses import (
+from modelwright.serving.access.authentication import account_of
+from modelwright.serving.api.choices import CLIENT_GONE, Answer, Choices
+from modelwright.serving.api.event_stream import DONE, EventStream, error_event, event
+from modelwright.serving.api.logprobs import ChatLogprobs, chat_logprobs
+from modelwright.serving.api.requests import ChatCompletionRequest
+from modelwright.serving.api.responses import (
     AnswerMessage,
     ChatChoice,
     ChatCompletion,
@@ -28,8 +28,8 @@ from modelwright.serving.openai_responses import (
     DeltaToolCall,
     Usage,
 )
-from modelwright.serving.served_model import ServedModel
-from modelwright.serving.tools import Toolbox, ToolCall, ToolCallParser
+from modelwright.serving.api.served_model import ServedModel
+from modelwright.serving.api.tools import Toolbox, ToolCall, ToolCallParser
 
 
 class _Reader:

@@ -9,13 +9,12 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from modelwright.core.errors import InputError, ModelwrightError
 from modelwright.inference.background import EngineStoppedError, QueueFullError
 from modelwright.inference.engine import ContextLengthError
-from modelwright.serving.openai_responses import ErrorBody, ErrorResponse
-from modelwright.serving.rate_limits import LimitReachedError
 
 INVALID_REQUEST, SERVER_ERROR = "invalid_request_error", "server_error"
 RETRY_AFTER_SECONDS = 2
@@ -24,6 +23,35 @@ _REASONS = {
     404: "there is nothing at this address",
     405: "this address does not take that method",
 }
+
+
+class ErrorBody(BaseModel):
+    """What went wrong."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+class ErrorResponse(BaseModel):
+    """Answer to every request that fails."""
+
+    error: ErrorBody
+
+
+class LimitReachedError(ModelwrightError):
+    """A key has nothing left.
+
+    Attributes
+    ----------
+    seconds : float
+        Until it has.
+    """
+
+    def __init__(self, name: str, seconds: float):
+        super().__init__(f"the key '{name}' has reached its limit", fix=f"wait {seconds:.1f} s")
+        self.seconds = seconds
 
 
 class ModelNotFoundError(ModelwrightError):

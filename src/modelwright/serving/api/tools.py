@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from modelwright.inference.structured import SPACING, Structure
-from modelwright.serving.strict_request import StrictRequest, Text
+from modelwright.serving.api.strict_request import StrictRequest, Text
 from modelwright.tokens.tokenizer import Tokenizer
 
 OPENING, CLOSING = "<tool_call>", "</tool_call>"

@@ -18,15 +18,15 @@ from modelwright.inference.sampling import (
     SamplingParams,
 )
 from modelwright.inference.structured import Structure
-from modelwright.serving.chat_messages import ChatMessage
-from modelwright.serving.neutral import Absent, Off
-from modelwright.serving.response_format import (
+from modelwright.serving.api.chat_messages import ChatMessage
+from modelwright.serving.api.neutral import Absent, Off
+from modelwright.serving.api.response_format import (
     ResponseFormat,
     StructuredOutputs,
     structure_of_format,
 )
-from modelwright.serving.strict_request import StrictRequest, Text
-from modelwright.serving.tools import (
+from modelwright.serving.api.strict_request import StrictRequest, Text
+from modelwright.serving.api.tools import (
     MOST_TOOLS,
     Mode,
     NamedTool,

@@ -10,11 +10,17 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelwright import __version__
-from modelwright.serving.body_limit import BodyLimit
-from modelwright.serving.comparison import Comparison, OutOfStepError, Result, Shown, Verdict
-from modelwright.serving.guard import OriginGuard
-from modelwright.serving.openai_api import require_json
-from modelwright.serving.openai_errors import install_error_handlers
+from modelwright.serving.access.body_limit import BodyLimit
+from modelwright.serving.access.origin_guard import OriginGuard
+from modelwright.serving.api.routes import require_json
+from modelwright.serving.comparing.comparison import (
+    Comparison,
+    OutOfStepError,
+    Result,
+    Shown,
+    Verdict,
+)
+from modelwright.serving.errors import install_error_handlers
 from modelwright.serving.page import page
 
 MAX_BODY_BYTES = 4096

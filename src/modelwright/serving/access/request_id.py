@@ -12,7 +12,7 @@ import secrets
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from modelwright.serving.openai_errors import internal_error
+from modelwright.serving.errors import internal_error
 
 LOGGER = logging.getLogger(__name__)
 

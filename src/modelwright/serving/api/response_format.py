@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from modelwright.core.errors import InputError
 from modelwright.inference.structured import Structure
-from modelwright.serving.strict_request import StrictRequest, Text
+from modelwright.serving.api.strict_request import StrictRequest, Text
 
 MOST_TEXTS = 256
 ANY_OBJECT = {"type": "object"}

@@ -14,13 +14,13 @@ from modelwright.core.errors import ModelwrightError
 from modelwright.inference.background import Update
 from modelwright.inference.log_probabilities import TokenLogProbability
 from modelwright.inference.sequence import FinishReason
-from modelwright.serving.authentication import account_of
-from modelwright.serving.choices import CLIENT_GONE, Answer, Choices
-from modelwright.serving.event_stream import DONE, EventStream, error_event, event
-from modelwright.serving.openai_logprobs import TextLogprobs, TextLogprobsWriter, joined
-from modelwright.serving.openai_requests import DEFAULT_COMPLETION_TOKENS, CompletionRequest
-from modelwright.serving.openai_responses import TextChoice, TextCompletion, Usage
-from modelwright.serving.served_model import ServedModel
+from modelwright.serving.access.authentication import account_of
+from modelwright.serving.api.choices import CLIENT_GONE, Answer, Choices
+from modelwright.serving.api.event_stream import DONE, EventStream, error_event, event
+from modelwright.serving.api.logprobs import TextLogprobs, TextLogprobsWriter, joined
+from modelwright.serving.api.requests import DEFAULT_COMPLETION_TOKENS, CompletionRequest
+from modelwright.serving.api.responses import TextChoice, TextCompletion, Usage
+from modelwright.serving.api.served_model import ServedModel
 from modelwright.tokens.tokenizer import Tokenizer
 
 

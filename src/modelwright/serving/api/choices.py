@@ -18,8 +18,8 @@ from modelwright.inference.background import (
 from modelwright.inference.log_probabilities import TokenLogProbability
 from modelwright.inference.sampling import SamplingParams
 from modelwright.inference.sequence import FinishReason
-from modelwright.serving.openai_responses import Usage
-from modelwright.serving.rate_limits import Account
+from modelwright.serving.access.rate_limits import Account
+from modelwright.serving.api.responses import Usage
 
 CLIENT_GONE = 499
 """What web servers log when nobody is left to read the answer."""

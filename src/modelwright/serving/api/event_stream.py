@@ -9,13 +9,12 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from modelwright.core.errors import ModelwrightError
-from modelwright.serving.choices import Choices
-from modelwright.serving.openai_errors import error_body
-from modelwright.serving.openai_responses import (
+from modelwright.serving.api.choices import Choices
+from modelwright.serving.api.responses import (
     ChatCompletionChunk,
-    ErrorResponse,
     TextCompletion,
 )
+from modelwright.serving.errors import ErrorResponse, error_body
 
 DONE = "data: [DONE]\n\n"
 

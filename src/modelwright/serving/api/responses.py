@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import BaseModel
 
 from modelwright.inference.sequence import FinishReason
-from modelwright.serving.openai_logprobs import ChatLogprobs, TextLogprobs
-from modelwright.serving.tools import ToolCall
+from modelwright.serving.api.logprobs import ChatLogprobs, TextLogprobs
+from modelwright.serving.api.tools import ToolCall
 
 ChatFinishReason = FinishReason | Literal["tool_calls"]
 
@@ -119,18 +119,3 @@ class ModelList(BaseModel):
 
     object: Literal["list"] = "list"
     data: list[ModelCard]
-
-
-class ErrorBody(BaseModel):
-    """What went wrong."""
-
-    message: str
-    type: str
-    param: str | None = None
-    code: str | None = None
-
-
-class ErrorResponse(BaseModel):
-    """Answer to every request that fails."""
-
-    error: ErrorBody

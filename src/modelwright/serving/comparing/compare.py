@@ -12,9 +12,9 @@ from modelwright.data.feedback.compared import AnsweredPrompts
 from modelwright.data.feedback.record import Message
 from modelwright.data.feedback.table import FeedbackTable
 from modelwright.inference.sampling import SamplingParams
-from modelwright.serving.compare_app import create_compare_app
-from modelwright.serving.comparison import Compared, Comparison, Result
-from modelwright.serving.generated_answers import GeneratedAnswers
+from modelwright.serving.comparing.compare_app import create_compare_app
+from modelwright.serving.comparing.comparison import Compared, Comparison, Result
+from modelwright.serving.comparing.generated_answers import GeneratedAnswers
 from modelwright.serving.server import address_of, listen, run_app
 
 HOST = "127.0.0.1"

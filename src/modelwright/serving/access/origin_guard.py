@@ -13,7 +13,7 @@ import ipaddress
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from modelwright.serving.openai_errors import error_response
+from modelwright.serving.errors import error_response
 
 
 def is_loopback(host: str) -> bool:

@@ -10,10 +10,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modelwright.core.errors import ModelwrightError
-from modelwright.serving.keys import KeyFile
-from modelwright.serving.keys import Scope as KeyScope
-from modelwright.serving.openai_errors import error_response, limit_reached
-from modelwright.serving.rate_limits import Account, Accounts, LimitReachedError
+from modelwright.serving.access.keys import KeyFile
+from modelwright.serving.access.keys import Scope as KeyScope
+from modelwright.serving.access.rate_limits import Account, Accounts
+from modelwright.serving.errors import LimitReachedError, error_response, limit_reached
 
 LOGGER = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""The routes of the API, in the shapes of OpenAI and vLLM."""
