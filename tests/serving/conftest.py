@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from openai import OpenAI
-from running_server import CONTEXT, NAME, Script, Server, openai_client, running
+from running_server import CONTEXT, NAME, Script, Server, openai_client, running, widened
 
 from modelwright.inference.engine import Engine
 from modelwright.models.config import TransformerConfig
@@ -84,5 +84,18 @@ def scripted(model_folder: Path) -> Callable[..., tuple[Engine, Script]]:
         script = Script(engine, text, seconds_per_step)
         engine.runner.run = script.run  # type: ignore[method-assign]
         return engine, script
+
+    return make
+
+
+@pytest.fixture
+def says(model_folder: Path, tmp_path: Path) -> Callable[[str], Engine]:
+    """An engine with room that says what it is told to."""
+    folder = widened(model_folder, tmp_path)
+
+    def make(text: str) -> Engine:
+        engine = Engine.load(folder)
+        engine.runner.run = Script(engine, text).run  # type: ignore[method-assign]
+        return engine
 
     return make

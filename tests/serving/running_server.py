@@ -1,16 +1,20 @@
 """A real server with a tiny model, for the tests of this folder."""
 
+import json
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 import uvicorn
 from openai import OpenAI
 
+from modelwright.core.files import write_text
 from modelwright.inference.background import BackgroundEngine
 from modelwright.inference.engine import Engine
 from modelwright.inference.scheduler import Batch
@@ -55,6 +59,16 @@ def running(
             background.stop()
             server.should_exit = True
             thread.join()
+
+
+def widened(model_folder: Path, folder: Path, context: int = 1024) -> Path:
+    """A copy of a model in a folder, with more room."""
+    copy = folder / NAME
+    shutil.copytree(model_folder, copy)
+    path = copy / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    write_text(path, json.dumps({**config, "max_position_embeddings": context}))
+    return copy
 
 
 def openai_client(server: Server) -> OpenAI:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from openai import OpenAI
-from running_server import NAME, Script, Server, openai_client, running
+from running_server import NAME, Server, openai_client, running, widened
 
 from modelwright.inference.engine import Engine
 from modelwright.serving.api.tools import CLOSING, OPENING, ToolCallParser
@@ -42,32 +41,9 @@ CALL = '<tool_call>\n{"name": "clock", "arguments": {}}\n</tool_call>'
 
 
 @pytest.fixture(scope="module")
-def wide_folder(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model with room for definitions of tools."""
-    folder = tmp_path_factory.mktemp("wide") / NAME
-    shutil.copytree(model_folder, folder)
-    path = folder / "config.json"
-    config = json.loads(path.read_text())
-    path.write_text(json.dumps({**config, "max_position_embeddings": 1024}))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def server(wide_folder: Path) -> Iterator[Server]:
-    with running(Engine.load(wide_folder)) as server:
+def server(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(Engine.load(widened(model_folder, tmp_path_factory.mktemp("wide")))) as server:
         yield server
-
-
-@pytest.fixture
-def says(wide_folder: Path) -> Callable[[str], Engine]:
-    """An engine that says what it is told to."""
-
-    def make(text: str) -> Engine:
-        engine = Engine.load(wide_folder)
-        engine.runner.run = Script(engine, text).run  # type: ignore[method-assign]
-        return engine
-
-    return make
 
 
 def chat(client: OpenAI, **options: Any) -> Any:

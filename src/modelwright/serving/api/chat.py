@@ -32,7 +32,7 @@ from modelwright.serving.api.served_model import ServedModel
 from modelwright.serving.api.tools import Toolbox, ToolCall, ToolCallParser
 
 
-class _Reader:
+class AnswerReader:
     """Tells text from calls in what one choice says.
 
     Parameters
@@ -63,10 +63,8 @@ class _Reader:
         return "stop" if self._is_named else "tool_calls"
 
 
-async def answer_chat(
-    served: ServedModel, body: ChatCompletionRequest, request: Request
-) -> ChatCompletion | Response:
-    """Answer a conversation, at once or as a stream."""
+async def start_chat(served: ServedModel, body: ChatCompletionRequest, request: Request) -> Choices:
+    """Begin to answer a conversation."""
     served.check_name(body.model)
     messages = [message.for_template() for message in body.messages]
     prompt = await served.chat_prompt(messages, toolbox=body.toolbox)
@@ -74,7 +72,14 @@ async def answer_chat(
     if body.toolbox is not None:
         structure = body.toolbox.structure(served.tokenizer)
         params = [replace(one, structure=structure) for one in params]
-    choices = await served.start([prompt], params, account_of(request))
+    return await served.start([prompt], params, account_of(request))
+
+
+async def answer_chat(
+    served: ServedModel, body: ChatCompletionRequest, request: Request
+) -> ChatCompletion | Response:
+    """Answer a conversation, at once or as a stream."""
+    choices = await start_chat(served, body, request)
     id, created = "chatcmpl-" + secrets.token_hex(12), int(time.time())
     if body.stream:
         chunk = ChatCompletionChunk(id=id, created=created, model=served.name, choices=[])
@@ -94,7 +99,7 @@ async def answer_chat(
 def _choice(
     served: ServedModel, body: ChatCompletionRequest, index: int, answer: Answer
 ) -> ChatChoice:
-    reader = _Reader(body.toolbox)
+    reader = AnswerReader(body.toolbox)
     text, calls = reader.push(answer.text, is_last=True)
     return ChatChoice(
         index=index,
@@ -122,7 +127,7 @@ async def _events(
         full = chunk.model_copy(update={"choices": parts, "usage": usage})
         return event(full, body.include_usage)
 
-    readers = [_Reader(body.toolbox) for _ in range(len(choices))]
+    readers = [AnswerReader(body.toolbox) for _ in range(len(choices))]
     called = [0] * len(choices)
     start = Delta(role="assistant", content="")
     for index in range(len(choices)):

@@ -7,6 +7,9 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from modelwright.serving.api.chat import answer_chat
 from modelwright.serving.api.completions import complete_text
 from modelwright.serving.api.requests import ChatCompletionRequest, CompletionRequest
+from modelwright.serving.api.response_api.objects import ResponseObject
+from modelwright.serving.api.response_api.requests import ResponseRequest
+from modelwright.serving.api.response_api.route import respond
 from modelwright.serving.api.responses import (
     ChatCompletion,
     ModelCard,
@@ -53,5 +56,9 @@ def openai_router(served: ServedModel) -> APIRouter:
         body: CompletionRequest, request: Request
     ) -> TextCompletion | Response:
         return await complete_text(served, body, request)
+
+    @router.post("/responses", response_model=ResponseObject, dependencies=json_only)
+    async def create_response(body: ResponseRequest, request: Request) -> ResponseObject | Response:
+        return await respond(served, body, request)
 
     return router
