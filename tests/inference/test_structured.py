@@ -124,7 +124,7 @@ def test_what_a_model_is_sure_of_is_chosen_where_it_is_allowed(engine: Engine) -
         ("choice", ["x" * 30_000] * 3, "characters"),
         ("grammar", RULES, "rules"),
         ("regex", "(abc|def)?" * 20_000, "characters"),
-        ("regex", "a(b", "regex"),
+        ("regex", "a(b|c", "unclosed group"),
         ("grammar", 'start: "a" x', "unknown name"),
     ],
 )

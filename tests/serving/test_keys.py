@@ -88,7 +88,7 @@ def test_a_key_ends(keys: KeyFile) -> None:
     assert keys.find(valid) is not None
 
 
-@pytest.mark.parametrize("text", ["{", "7", '[{"name": "a"}]', "[1]"])
+@pytest.mark.parametrize("text", ["{", "7", "{}", '[{"name": "a"}]', "[1]"])
 def test_a_damaged_file_is_named(keys: KeyFile, text: str) -> None:
     keys.path.write_text(text)
     with pytest.raises(InputError, match="cannot be read") as caught:

@@ -89,11 +89,13 @@ def test_a_text_is_scored_behind_the_beginning_of_a_document(
     assert answer.usage.total_tokens == answer.usage.prompt_tokens == len(ids) + 1
 
 
-@pytest.mark.parametrize("echo", [False, True])
-def test_offsets_are_places_in_the_text(client: OpenAI, echo: bool) -> None:
-    choice = complete(client, echo=echo, logprobs=1, max_tokens=30, temperature=2, seed=3).choices[
-        0
-    ]
+@pytest.mark.parametrize(("echo", "as_ids"), [(False, False), (True, False), (True, True)])
+def test_offsets_are_places_in_the_text(
+    client: OpenAI, server: Server, echo: bool, as_ids: bool
+) -> None:
+    options: dict[str, Any] = {"prompt": [prompt_ids(server)]} if as_ids else {}
+    options |= {"logprobs": 1, "max_tokens": 30, "temperature": 2, "seed": 3}
+    choice = complete(client, echo=echo, **options).choices[0]
     found = choice.logprobs
     assert found.text_offset == sorted(found.text_offset)
     whole = [place for place, token in enumerate(found.tokens) if not token.startswith("bytes:")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from modelwright.pipeline.given import open_given
 from modelwright.pipeline.plan import look_up
 from modelwright.pipeline.recipe import to_yaml
 from modelwright.pipeline.stages import STAGES, Stage
+
+SHOWN_REASONS = 3
+"""Most reasons why something was left out; the manifest has all."""
 
 
 def command_for(name: str) -> click.Command:
@@ -69,8 +73,16 @@ def describe(artifact: Artifact) -> str:
     """Counts of an artifact in one line."""
     manifest = artifact.manifest
     counts = [f"{value:,} {name.replace('_', ' ')}" for name, value in manifest.counts.items()]
-    dropped = sum(manifest.dropped.values())
-    return ", ".join(counts + ([f"{dropped:,} dropped"] if dropped else []))
+    return ", ".join(counts + _dropped(manifest.dropped))
+
+
+def _dropped(by_reason: Mapping[str, int]) -> list[str]:
+    """How many were left out, and for the most part why; nothing if none were."""
+    if not any(by_reason.values()):
+        return []
+    often = sorted(by_reason.items(), key=lambda reason: -reason[1])[:SHOWN_REASONS]
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in often if count)
+    return [f"{sum(by_reason.values()):,} dropped ({reasons})"]
 
 
 def _open_inputs(stage: Stage, flags: dict[str, Any]) -> dict[str, Artifact]:

@@ -133,9 +133,9 @@ def open_artifact(path: Path, kind: str) -> Artifact:
         artifact = Artifact(path, read_manifest(path))
         if artifact.kind != kind:
             raise InputError(
-                f"this is a {artifact.kind}, and a {kind} is needed here",
+                f"this is of the kind '{artifact.kind}', and '{kind}' is needed here",
                 where=path,
-                fix=f"give the folder of a {kind}",
+                fix=f"give a folder of the kind '{kind}'",
             )
         return artifact
     files = hash_files(path)

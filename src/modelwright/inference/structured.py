@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -164,10 +165,18 @@ class Structures:
             problems = [first.get_error()] if first.is_error() else []
         if problems:
             raise InputError(
-                f"the {structure.form} cannot be enforced: {problems[0].splitlines()[0]}",
+                f"the {structure.form} cannot be enforced: {_in_one_line(problems[0])}",
                 fix="correct it, or leave out what is not supported",
             )
         return matcher
+
+
+def _in_one_line(problem: str) -> str:
+    """What llguidance says, without the drawing of where."""
+    lines = [line.strip() for line in problem.splitlines()]
+    drawn = re.compile(r"\^*|\d* ?\|.*")
+    said = [line for line in lines if not drawn.fullmatch(line)]
+    return " ".join(said)[:300]
 
 
 def _grammar(structure: Structure) -> str:

@@ -176,6 +176,8 @@ def shape_problems(model: DecoderModel, tensors: dict[str, Tensor]) -> list[str]
     """What keeps ``tensors`` from filling ``model``: missing, unknown or misshapen tensors."""
     expected = {name: tuple(tensor.shape) for name, tensor in model_tensors(model).items()}
     problems = [f"'{name}' is missing" for name in expected if name not in tensors]
+    if "score.weight" in tensors and "score.weight" not in expected:
+        problems.append("it is a reward model, which scores texts and writes none")
     problems += [f"'{name}' is not part of this model" for name in tensors if name not in expected]
     problems += [
         f"'{name}' has shape {tuple(tensors[name].shape)} instead of {shape}"

@@ -69,7 +69,7 @@ def serve(
         raise UsageError(
             "there is no key yet, so nobody could come in",
             where=keys.path,
-            fix="make one with 'modelwright keys create NAME'",
+            fix=f"make one with 'modelwright keys create NAME --file {keys.path}'",
         )
     with listen(host, port, has_keys=keys is not None) as listener:
         engine = load_engine(folder)

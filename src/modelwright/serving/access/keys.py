@@ -112,9 +112,9 @@ class KeyFile:
         UsageError
             If there is a key of that name, or it is no name.
         """
-        if not 1 <= len(name) <= MOST_CHARACTERS:
+        if not (name.isprintable() and 1 <= len(name) <= MOST_CHARACTERS):
             raise UsageError(
-                f"a name has 1 to {MOST_CHARACTERS} characters, and this has {len(name)}",
+                f"{name!r} is no name: it has 1 to {MOST_CHARACTERS} characters in one line",
                 fix="take another",
             )
         secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
@@ -176,6 +176,8 @@ class KeyFile:
 def _read(path: Path) -> list[Key]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, list):
+            raise ValueError("no list of keys")
         return [Key.model_validate(one) for one in content]
     except ValidationError as error:
         first = error.errors()[0]

@@ -36,8 +36,8 @@ class _Prompt:
         self, writer: TextLogprobsWriter, found: Sequence[TokenLogProbability]
     ) -> TextLogprobs:
         """Of its own tokens; what we put before a text is none of them."""
-        known = writer.of(found)
-        return joined([writer.first(self.ids[0]), known]) if self.is_given_as_ids else known
+        first = [writer.first(self.ids[0])] if self.is_given_as_ids else []
+        return joined([*first, writer.of(found)])
 
 
 class _Writer:

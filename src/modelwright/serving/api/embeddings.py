@@ -151,7 +151,8 @@ def embeddings_router(served: ServedModel) -> APIRouter:
                 fix="give one text_1, or as many as text_2",
             )
         vectors, tokens = await embedded([*first, *second], request)
-        nearness = (vectors[: len(first)] * vectors[len(first) :]).sum(dim=-1)
+        products = (vectors[: len(first)] * vectors[len(first) :]).sum(dim=-1)
+        nearness = products.clamp(-1, 1)  # rounding may go beyond
         return ScoreList(
             created=int(time.time()),
             data=[Score(index=index, score=float(one)) for index, one in enumerate(nearness)],
