@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
+PARALLEL = ("-n", str(os.cpu_count() or 1), "--dist", "loadscope")
 DEBIAN_PACKAGES = ("chromium", "chromium-driver", "postgresql")
 
 
@@ -51,7 +52,8 @@ def test(arguments: list[str]) -> int:
         ("ruff", "check", "."),
         ("ruff", "format", "--check", "."),
         ("mypy",),
-        ("pytest", "-n", str(os.cpu_count() or 1), "--dist", "loadscope", *arguments),
+        ("pytest", *PARALLEL, "-m", "not slow and not alone", *arguments),
+        ("pytest", "-m", "alone", *arguments),
     ]
     # All are run, so that one failure does not hide another.
     codes = [run(PYTHON, "-m", *check) for check in checks]

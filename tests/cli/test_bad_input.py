@@ -176,6 +176,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_run_is_gone_on_with(
     command, workspace: Workspace, finished: Workspace, how: signal.Signals

@@ -144,6 +144,7 @@ def parent(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_workers_end_with_a_parent_that_is_killed(parent):
     children = psutil.Process(parent.pid).children(recursive=True)
@@ -153,6 +154,7 @@ def test_workers_end_with_a_parent_that_is_killed(parent):
     assert (len(gone), alive) == (len(children), [])
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C works in another way")
 def test_ctrl_c_does_not_wait_for_long_work(parent):
     children = psutil.Process(parent.pid).children(recursive=True)

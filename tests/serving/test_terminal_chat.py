@@ -56,6 +56,7 @@ def test_a_pipe_through_the_command_and_bytes_that_are_no_text(model_folder: Pat
     assert len(done.stdout.splitlines()) >= 2
 
 
+@pytest.mark.alone
 def test_a_terminal_conversation(model_folder: Path) -> None:
     """A real pseudo-terminal: a question, several lines, reset, a dropped line, the end."""
     main, side = pty.openpty()
