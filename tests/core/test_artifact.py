@@ -53,7 +53,7 @@ def test_logs_do_not_count_in_the_digest(tmp_path: Path) -> None:
 
 def test_the_wrong_kind_is_refused(tmp_path: Path) -> None:
     make(tmp_path / "a")
-    with pytest.raises(InputError, match="of the kind 'corpus'"):
+    with pytest.raises(InputError, match="this is a corpus"):
         open_artifact(tmp_path / "a", "model")
 
 

@@ -133,9 +133,9 @@ def open_artifact(path: Path, kind: str) -> Artifact:
         artifact = Artifact(path, read_manifest(path))
         if artifact.kind != kind:
             raise InputError(
-                f"this is of the kind '{artifact.kind}', and '{kind}' is needed here",
+                f"this is {_one(artifact.kind)}, and {_one(kind)} is needed here",
                 where=path,
-                fix=f"give a folder of the kind '{kind}'",
+                fix=f"give the folder of {_one(kind)}",
             )
         return artifact
     files = hash_files(path)
@@ -203,3 +203,10 @@ def digest_of(files: dict[str, FileEntry]) -> str:
             if not name.startswith(f"{LOG_FOLDER}/")
         }
     )
+
+
+def _one(kind: str) -> str:
+    """A kind of artifact with its article, where it takes one."""
+    if kind.endswith("s") and not kind.endswith("us"):
+        return f"a folder of {kind}"
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
