@@ -88,6 +88,13 @@ def scripted(model_folder: Path) -> Callable[..., tuple[Engine, Script]]:
     return make
 
 
+@pytest.fixture(scope="session")
+def wide_server(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """With room for definitions of tools."""
+    with running(Engine.load(widened(model_folder, tmp_path_factory.mktemp("wide")))) as server:
+        yield server
+
+
 @pytest.fixture
 def says(model_folder: Path, tmp_path: Path) -> Callable[[str], Engine]:
     """An engine with room that says what it is told to."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import openai
 import pytest
 from openai import OpenAI
 from pydantic import BaseModel, Field
-from running_server import NAME, Server, openai_client, running, widened
+from running_server import NAME, Server, openai_client, running
 
 from modelwright.inference.engine import Engine
 
@@ -25,9 +24,8 @@ CALL = '<tool_call>\n{"name": "clock", "arguments": {}}\n</tool_call>'
 
 
 @pytest.fixture(scope="module")
-def server(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(Engine.load(widened(model_folder, tmp_path_factory.mktemp("wide")))) as server:
-        yield server
+def server(wide_server: Server) -> Server:
+    return wide_server
 
 
 def ask(client: OpenAI, **options: Any) -> Any:
@@ -149,6 +147,14 @@ def test_answers_of_a_given_form(client: OpenAI) -> None:
         ({"input": [{"role": "robot", "content": "x"}]}, "input"),
         (
             {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]},
+            "part 0",
+        ),
+        (
+            {
+                "input": [
+                    {"role": "user", "content": [{"type": "input_text", "text": "x", "lang": "en"}]}
+                ]
+            },
             "part 0",
         ),
         ({"tools": [{"type": "web_search"}]}, "tools"),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import jsonschema
@@ -13,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from openai import OpenAI
-from running_server import NAME, Server, openai_client, running, widened
+from running_server import NAME, Server, openai_client, running
 
 from modelwright.inference.engine import Engine
 from modelwright.serving.api.tools import CLOSING, OPENING, ToolCallParser
@@ -41,9 +40,8 @@ CALL = '<tool_call>\n{"name": "clock", "arguments": {}}\n</tool_call>'
 
 
 @pytest.fixture(scope="module")
-def server(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(Engine.load(widened(model_folder, tmp_path_factory.mktemp("wide")))) as server:
-        yield server
+def server(wide_server: Server) -> Server:
+    return wide_server
 
 
 def chat(client: OpenAI, **options: Any) -> Any:

@@ -190,9 +190,9 @@ class BackgroundEngine:
                     "or wait",
                     fix="try again in a moment",
                 )
-            for generation in generations:
-                self._generations[generation.sequence] = generation
-                self._commands.put(partial(self.engine.scheduler.add, generation.sequence))
+            self._generations |= {generation.sequence: generation for generation in generations}
+            # One command for all, so that they begin in the same step.
+            self._commands.put(partial(self._add, [one.sequence for one in generations]))
         return generations
 
     def call(self, work: Callable[[Engine], ResultT]) -> Future[ResultT]:
@@ -277,9 +277,16 @@ class BackgroundEngine:
     def _obey(self) -> None:
         """Carry out what other threads asked for; sleep while there is nothing to do."""
         # What comes meanwhile waits for a step, so that callers cannot hold up all texts for ever.
-        count = self._commands.qsize() if self.engine.has_work else 1
-        for _ in range(count):
+        if not self.engine.has_work:
             self._commands.get()()
+        for _ in range(self._commands.qsize()):
+            if self._is_stopping:
+                return
+            self._commands.get()()
+
+    def _add(self, sequences: list[Sequence]) -> None:
+        for sequence in sequences:
+            self.engine.scheduler.add(sequence)
 
     def _publish(self, output: StepOutput) -> None:
         sequence = output.sequence

@@ -7,19 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from modelwright.serving.api.neutral import Absent, NoTools
+from modelwright.serving.api.content_parts import joined_text
+from modelwright.serving.api.neutral import Absent, Empty
 from modelwright.serving.api.strict_request import StrictRequest, Text
-
-
-def _text_of_parts(content: Any) -> Any:
-    """Join OpenAI's content parts to one text."""
-    if not isinstance(content, list):
-        return content
-    for index, part in enumerate(content):
-        is_text = isinstance(part, dict) and part.keys() == {"type", "text"}
-        if not (is_text and part["type"] == "text" and isinstance(part["text"], str)):
-            raise ValueError(f'part {index} is not {{"type": "text", "text": "..."}}')
-    return "".join(part["text"] for part in content)
 
 
 class TextPart(StrictRequest):
@@ -66,7 +56,8 @@ class ChatMessage(StrictRequest):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: (
         Annotated[
-            Text, BeforeValidator(_text_of_parts, json_schema_input_type=str | list[TextPart])
+            Text,
+            BeforeValidator(joined_text(["text"]), json_schema_input_type=str | list[TextPart]),
         ]
         | None
     ) = None
@@ -77,7 +68,7 @@ class ChatMessage(StrictRequest):
     refusal: Absent = None
     audio: Absent = None
     function_call: Absent = None
-    annotations: NoTools = None
+    annotations: Empty = None
 
     @model_validator(mode="after")
     def _check_parts(self) -> ChatMessage:

@@ -22,5 +22,5 @@ def neutral(*allowed: Any) -> AfterValidator:
 
 
 Off = Annotated[Any, neutral(False)]
-NoTools = Annotated[Any, neutral([])]
+Empty = Annotated[Any, neutral([])]
 Absent = Annotated[Any, neutral()]

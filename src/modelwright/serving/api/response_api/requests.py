@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from modelwright.serving.api.neutral import Absent, Off, neutral
+from modelwright.serving.api.content_parts import joined_text
+from modelwright.serving.api.neutral import Absent, Empty, Off, neutral
 from modelwright.serving.api.requests import ChatCompletionRequest
 from modelwright.serving.api.response_format import JsonObjectFormat, TextFormat
 from modelwright.serving.api.strict_request import StrictRequest, Text
@@ -53,24 +54,17 @@ class FlatNamedTool(StrictRequest):
     name: Text
 
 
-def _text_of_parts(content: Any) -> Any:
-    """Join content parts to one text."""
-    if not isinstance(content, list):
-        return content
-    for index, part in enumerate(content):
-        is_text = isinstance(part, dict) and part.get("type") in ("input_text", "output_text")
-        if not (is_text and isinstance(part.get("text"), str)):
-            raise ValueError(f'part {index} is not {{"type": "input_text", "text": "..."}}')
-    return "".join(part["text"] for part in content)
-
-
 class InputMessage(StrictRequest):
     """A message of the conversation so far."""
 
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
     content: Annotated[
-        Text, BeforeValidator(_text_of_parts, json_schema_input_type=str | list[dict[str, Any]])
+        Text,
+        BeforeValidator(
+            joined_text(["input_text", "output_text"]),
+            json_schema_input_type=str | list[dict[str, Any]],
+        ),
     ]
     # What an answer has that is sent back.
     id: Text | None = None
@@ -145,7 +139,7 @@ class ResponseRequest(StrictRequest):
     reasoning: Absent = None
     max_tool_calls: Absent = None
     stream_options: Absent = None
-    include: Annotated[Any, neutral([])] = None
+    include: Empty = None
     truncation: Annotated[Any, neutral("disabled")] = None
     service_tier: Annotated[Any, neutral("auto", "default")] = None
     top_logprobs: Annotated[Any, neutral(0)] = None
