@@ -66,7 +66,7 @@ def test_places_count_from_one(tmp_path: Path) -> None:
         ("a.json", b"[{", "broken JSON"),
         ("a.json", b"\xff", "not UTF-8"),
         ("a.parquet", b"PAR1", "Parquet"),
-        ("a.jsonl.gz", gzip.compress(b'{"messages": []}' * 9)[:-9], "damaged or cut off"),
+        ("a.jsonl.gz", gzip.compress(b'{"messages": []}' * 9, mtime=0)[:-9], "damaged or cut off"),
         ("a.jsonl", b'{"prompt": "x", "value": NaN}', "NaN is no number"),
         ("a.jsonl", b'{"prompt": "x", "value": "\\ud800"}', "surrogate"),
     ],
