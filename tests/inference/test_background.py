@@ -15,7 +15,7 @@ from modelwright.inference.background import (
 )
 from modelwright.inference.engine import ContextLengthError, Engine
 from modelwright.inference.sampling import SamplingParams
-from modelwright.inference.scheduler import Batch
+from modelwright.inference.scheduler import Part
 
 GREEDY = SamplingParams(max_tokens=24, temperature=0.0)
 
@@ -153,11 +153,11 @@ def test_an_error_in_a_step_ends_what_took_part_and_nothing_else(
 ) -> None:
     run, fails = engine.runner.run, threading.Event()
 
-    def failing(batch: Batch) -> torch.Tensor:
+    def failing(parts: list[Part]) -> torch.Tensor:
         if fails.is_set():
             fails.clear()
             raise RuntimeError("out of memory")
-        return run(batch)
+        return run(parts)
 
     monkeypatch.setattr(engine.runner, "run", failing)
     with BackgroundEngine(engine) as background:

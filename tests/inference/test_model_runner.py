@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 import torch
 
+from modelwright.inference.block_manager import BlockManager
 from modelwright.inference.model_runner import ModelRunner
 from modelwright.inference.sampling import SamplingParams
-from modelwright.inference.scheduler import Batch
+from modelwright.inference.scheduler import Scheduler
 from modelwright.inference.sequence import Sequence
 from modelwright.models.config import TransformerConfig
 from modelwright.models.families.table import in_family
@@ -40,25 +41,40 @@ def randomised(config: TransformerConfig) -> CausalLM:
     return model.eval()
 
 
+def scheduled(texts: list[list[int]], step_tokens: int) -> Scheduler:
+    scheduler = Scheduler(BlockManager(30), len(texts), step_tokens)
+    for text in texts:
+        scheduler.add(Sequence(text, SamplingParams(max_tokens=60), torch.Generator()))
+    return scheduler
+
+
+@pytest.mark.parametrize("step_tokens", [100, 9])
 @pytest.mark.parametrize("name", SHAPES)
 @torch.inference_mode()
-def test_decoding_past_the_window_equals_the_whole_pass(name: str) -> None:
+def test_steps_past_the_window_equal_the_whole_pass(name: str, step_tokens: int) -> None:
     model = randomised(SHAPES[name])
     generator = torch.Generator().manual_seed(4)
     texts = torch.randint(64, (3, 80), generator=generator).tolist()
-    sequences = []
-    for slot, start in enumerate((4, 21, 1)):  # shorter and longer than the window
-        sequence = Sequence(texts[slot][:start], SamplingParams(max_tokens=60), generator)
-        sequence.slot = slot
-        sequences.append(sequence)
-    runner = ModelRunner(model, slots=3)
-    logits = runner.run(Batch(prefill=sequences, decode=[]))
+    starts = (4, 21, 1)  # shorter and longer than the window
+    scheduler = scheduled(
+        [text[:start] for text, start in zip(texts, starts, strict=True)], step_tokens
+    )
+    text_of = dict(zip(scheduler.waiting, texts, strict=True))
+    runner = ModelRunner(model, blocks=30)
     for _ in range(50):
-        for row, sequence in enumerate(sequences):
-            text = texts[row][: sequence.length]
-            assert torch.allclose(logits[row], model(torch.tensor([text]))[0, -1], atol=1e-4)
-            sequence.generated.append(texts[row][sequence.length])
-        logits = runner.run(Batch(prefill=[], decode=sequences))
+        parts = scheduler.schedule()
+        logits = iter(runner.run(parts))
+        for part in parts:
+            sequence = part.sequence
+            sequence.computed = part.end
+            if part.is_last:
+                text = text_of[sequence]
+                assert sequence.tokens == text[: sequence.length]
+                expected = model(torch.tensor([sequence.tokens]))[0, -1]
+                assert torch.allclose(next(logits), expected, atol=1e-4)
+                sequence.append(text[sequence.length], b"")
+        assert next(logits, None) is None
+    assert all(sequence.length > 40 for sequence in text_of)
 
 
 def test_the_windows_hide_something() -> None:

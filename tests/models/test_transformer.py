@@ -57,13 +57,12 @@ def randomised(config: TransformerConfig) -> CausalLM:
     return model.eval()
 
 
-def test_positions_and_masks_as_given() -> None:
+def test_positions_as_given() -> None:
     model = randomised(shape())
     with torch.no_grad():
         plain = model(TOKENS)
         positions = torch.arange(17)
-        causal = torch.ones(17, 17, dtype=torch.bool).tril()[None, None]
-        given = model(TOKENS, positions.expand(2, 17), causal)
+        given = model(TOKENS, positions.expand(2, 17))
     assert torch.allclose(plain, given, atol=1e-5)
 
 
@@ -93,17 +92,9 @@ def test_rows_may_be_packed_differently() -> None:
         assert torch.allclose(packed[1, 4:], model(TOKENS[1:, 4:])[0], atol=1e-4)
 
 
-def test_documents_and_a_mask_contradict_each_other() -> None:
-    mask = torch.ones(1, 1, 17, 17, dtype=torch.bool)
+def test_documents_and_caches_contradict_each_other() -> None:
     with pytest.raises(InputError, match="documents"):
-        randomised(shape())(TOKENS, mask=mask, documents=torch.zeros_like(TOKENS))
-
-
-def test_given_masks_are_narrowed_to_the_window() -> None:
-    model = randomised(shape(**WINDOWS))
-    causal = torch.ones(1, 1, 17, 17, dtype=torch.bool).tril()
-    with torch.no_grad():
-        assert torch.allclose(model(TOKENS), model(TOKENS, mask=causal), atol=1e-5)
+        randomised(shape())(TOKENS, caches=[], documents=torch.zeros_like(TOKENS))
 
 
 def test_no_mask_is_made_where_none_is_needed() -> None:

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from modelwright.core.errors import InputError, UsageError
 from modelwright.inference.adjustments import adjusted
+from modelwright.inference.block_manager import BlockManager
+from modelwright.inference.kv_cache import cache_blocks
 from modelwright.inference.log_probabilities import token_log_probabilities
 from modelwright.inference.model_runner import ModelRunner
 from modelwright.inference.sampler import chosen_log_probabilities, make_generator, sample
@@ -24,8 +26,8 @@ from modelwright.models.pretrained import load_model
 from modelwright.models.transformer import CausalLM
 from modelwright.tokens.tokenizer import Tokenizer
 
-PREFILL_TOKENS = 2048
-"""Most prompt tokens run in one step."""
+STEP_TOKENS = 512
+"""Most tokens run in one step."""
 
 
 class ContextLengthError(InputError):
@@ -96,16 +98,42 @@ class Engine:
         The model's own.
     max_sequences : int
         Most sequences that run at once; the others wait.
+    step_tokens : int
+        Most tokens that a step runs: fewer keep the time between two tokens of an answer short
+        while others' prompts come in, more run prompts faster.
+    cache_tokens : int, optional
+        Tokens whose keys and values are kept; by default as many as ``max_sequences`` of the
+        longest may have, or what fits into half of the free memory.
+
+    Notes
+    -----
+    The model's weights must not change while the engine lives: what it worked out for a text is
+    kept for others that begin as it does.
 
     Raises
     ------
     InputError
         If the tokenizer has more tokens than the model.
+    UsageError
+        If the cache cannot hold one sequence of full length, or another limit makes no sense.
     """
 
-    def __init__(self, model: CausalLM, tokenizer: Tokenizer, *, max_sequences: int = 16):
+    def __init__(
+        self,
+        model: CausalLM,
+        tokenizer: Tokenizer,
+        *,
+        max_sequences: int = 16,
+        step_tokens: int = STEP_TOKENS,
+        cache_tokens: int | None = None,
+    ):
         if max_sequences < 1:
             raise UsageError(f"max_sequences must be at least 1; got {max_sequences}")
+        if step_tokens < max_sequences:
+            raise UsageError(
+                f"a step of {step_tokens} tokens is too short for {max_sequences} sequences, "
+                "each of which needs one"
+            )
         if tokenizer.vocabulary_size > model.config.vocab_size:
             raise InputError(
                 f"the tokenizer has {tokenizer.vocabulary_size} tokens and the model knows "
@@ -116,8 +144,9 @@ class Engine:
         self.tokenizer = tokenizer
         self.max_sequences = max_sequences
         self.context_length = model.config.max_position_embeddings
-        self.scheduler = Scheduler(max_sequences, PREFILL_TOKENS)
-        self.runner = ModelRunner(model, max_sequences, tokenizer.vocabulary_size)
+        blocks = cache_blocks(model, max_sequences, cache_tokens)
+        self.scheduler = Scheduler(BlockManager(blocks), max_sequences, step_tokens)
+        self.runner = ModelRunner(model, blocks, tokenizer.vocabulary_size)
         self.structures = Structures(tokenizer)
         self._end_tokens = {tokenizer.end_of_text, tokenizer.message_end}
 
@@ -190,12 +219,24 @@ class Engine:
 
     @torch.inference_mode()
     def step(self) -> list[StepOutput]:
-        """Bring every running sequence, and the waiting ones that fit, one token forward."""
-        batch = self.scheduler.schedule()
-        sequences = batch.prefill + batch.decode
+        """Run one step; gives what came of the sequences that are one token further.
+
+        If it raises, all that took part have to be aborted.
+        """
+        parts = self.scheduler.schedule()
+        if not parts:
+            return []
+        try:
+            said = self.runner.run(parts)
+        except Exception:
+            # Blocks count as filled since the step was decided upon.
+            self.scheduler.blocks.forget()
+            raise
+        for part in parts:
+            part.sequence.computed = part.end
+        sequences = [part.sequence for part in parts if part.is_last]
         if not sequences:
             return []
-        said = self.runner.run(batch)
         logits = adjusted(said, sequences, self._end_tokens)
         params = [sequence.params for sequence in sequences]
         tokens = sample(logits, params, [sequence.generator for sequence in sequences])

@@ -1,47 +1,66 @@
-"""Continuous batching: who waits, who runs, and who takes part in the next step."""
+"""Continuous batching: who waits, who runs, and which tokens the next step works on.
+
+There is no phase of prompts and none of answers: a sequence has tokens, some of them are in the
+cache, and each step hands out a budget of tokens to run (as vLLM's scheduler has it since 0.8).
+"""
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from dataclasses import dataclass
 
+from modelwright.inference.block_manager import BlockManager
 from modelwright.inference.sequence import Sequence, SequenceStatus
 
 
 @dataclass(frozen=True)
-class Batch:
-    """The sequences of one step.
+class Part:
+    """What a step runs of one sequence: ``count`` tokens from the one at ``start`` on."""
 
-    Attributes
-    ----------
-    prefill : list of Sequence
-        New ones, whose whole prompt is run.
-    decode : list of Sequence
-        Running ones, whose last token is run. Both are in the order of their slots.
-    """
+    sequence: Sequence
+    start: int
+    count: int
 
-    prefill: list[Sequence]
-    decode: list[Sequence]
+    @property
+    def end(self) -> int:
+        """Where the part ends, exclusive."""
+        return self.start + self.count
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the sequence's next token comes out of this step."""
+        return self.end == self.sequence.length
 
 
 class Scheduler:
-    """Hands out slots, first come first served.
+    """Hands out steps and room in the cache, first come first served.
 
     Parameters
     ----------
-    slots : int
+    blocks : BlockManager
+        The room; the longest sequence alone has to fit.
+    max_sequences : int
         Most sequences that run at once.
-    prefill_tokens : int
-        Most prompt tokens (padding included) that are run in one step, so that a burst of new
-        prompts cannot hold up the running sequences for long. One prompt is always let in.
+    step_tokens : int
+        Most tokens in one step, so that a long prompt cannot hold up the running sequences for
+        long: it is run in pieces.
+
+    Attributes
+    ----------
+    waiting, running : deque of Sequence, list of Sequence
+        In the order in which they came.
+    preemptions : int
+        How often a sequence lost its room to an older one, and had to be run again.
+    prefix_queries, prefix_hits : int
+        Tokens of all admitted texts so far, and those of them that were in the cache already.
     """
 
-    def __init__(self, slots: int, prefill_tokens: int):
-        self.prefill_tokens = prefill_tokens
-        self.waiting: deque[Sequence] = deque()
+    def __init__(self, blocks: BlockManager, max_sequences: int, step_tokens: int):
+        self.blocks = blocks
+        self.max_sequences, self.step_tokens = max_sequences, step_tokens
+        self.waiting = deque[Sequence]()
         self.running: list[Sequence] = []
-        self._free = list(range(slots))  # a heap: low slots first keeps the rows together
+        self.preemptions = self.prefix_queries = self.prefix_hits = 0
 
     @property
     def has_work(self) -> bool:
@@ -52,36 +71,69 @@ class Scheduler:
         """Put a new sequence at the end of the queue."""
         self.waiting.append(sequence)
 
-    def schedule(self) -> Batch:
-        """Decide the next step: all running sequences, and the waiting ones that fit."""
-        decode = sorted(self.running, key=_slot)
-        prefill = self._admit()
-        self.running += prefill
-        return Batch(sorted(prefill, key=_slot), decode)
+    def schedule(self) -> list[Part]:
+        """Decide the next step; those that need a single token come first."""
+        before = self.preemptions
+        parts = self._continue_running()
+        for part in parts:
+            self.blocks.remember(part.sequence, part.end)
+        if self.preemptions == before:
+            parts += self._admit(self.step_tokens - sum(part.count for part in parts))
+        return sorted(parts, key=lambda part: part.count > 1)
 
     def remove(self, sequence: Sequence) -> None:
-        """Take out a sequence that ended or was cancelled, and free its slot."""
+        """Take out a sequence that ended or was cancelled, and free its room."""
         if sequence.status is SequenceStatus.WAITING:
             self.waiting.remove(sequence)
-        elif sequence.slot is not None:
+        elif sequence.status is SequenceStatus.RUNNING:
             self.running.remove(sequence)
-            heapq.heappush(self._free, sequence.slot)
-            sequence.slot = None
+            self.blocks.release(sequence)
 
-    def _admit(self) -> list[Sequence]:
-        admitted: list[Sequence] = []
-        longest = 0
-        while self.waiting and self._free:
-            longest = max(longest, self.waiting[0].length)
-            if admitted and longest * (len(admitted) + 1) > self.prefill_tokens:
+    def _continue_running(self) -> list[Part]:
+        # Answers before prompts, so that those that speak already do so in every step.
+        parts = dict[Sequence, Part]()
+        budget = self.step_tokens
+        for sequence in sorted(self.running, key=lambda one: one.missing > 1):
+            count = min(sequence.missing, budget)
+            if not count or sequence.status is not SequenceStatus.RUNNING:
+                continue
+            while not self.blocks.reserve(sequence, sequence.computed + count):
+                newest = self.running[-1]
+                given_up = parts.pop(newest, None)
+                budget += given_up.count if given_up else 0
+                self._preempt(newest)
+                if newest is sequence:
+                    break
+            else:
+                parts[sequence] = Part(sequence, sequence.computed, count)
+                budget -= count
+        return list(parts.values())
+
+    def _admit(self, budget: int) -> list[Part]:
+        parts = []
+        while self.waiting and budget and len(self.running) < self.max_sequences:
+            sequence = self.waiting[0]
+            self.blocks.share_prefix(sequence)
+            count = min(sequence.missing, budget)
+            if not self.blocks.reserve(sequence, sequence.computed + count):
+                self.blocks.release(sequence)
                 break
-            sequence = self.waiting.popleft()
-            sequence.slot = heapq.heappop(self._free)
+            self.waiting.popleft()
+            self.running.append(sequence)
             sequence.status = SequenceStatus.RUNNING
             sequence.timing.start()
-            admitted.append(sequence)
-        return admitted
+            self.prefix_queries += sequence.length
+            self.prefix_hits += sequence.computed
+            parts.append(Part(sequence, sequence.computed, count))
+            # At once, so that equal prompts which come together are run once.
+            self.blocks.remember(sequence, parts[-1].end)
+            budget -= count
+        return parts
 
-
-def _slot(sequence: Sequence) -> int:
-    return -1 if sequence.slot is None else sequence.slot
+    def _preempt(self, sequence: Sequence) -> None:
+        """Take a sequence's room; what it said stays, and is run again when there is room."""
+        self.running.remove(sequence)
+        self.blocks.release(sequence)
+        sequence.status = SequenceStatus.WAITING
+        self.waiting.appendleft(sequence)
+        self.preemptions += 1

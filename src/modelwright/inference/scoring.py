@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from modelwright.inference.model_runner import pad
 from modelwright.models.transformer import CausalLM
 
 TOKENS_AT_ONCE = 4096
@@ -22,7 +21,7 @@ def log_probabilities_of(model: CausalLM, texts: list[list[int]]) -> list[Tensor
     """Log-probability of every token given those before it; n - 1 for n tokens, float32, CPU."""
 
     def score(batch: list[list[int]]) -> list[Tensor]:
-        tokens, _ = pad(batch, _device(model))
+        tokens, _ = _pad(batch, _device(model))
         logits = model(tokens[:, :-1]).float()  # (B, T - 1, V)
         targets = tokens[:, 1:]
         losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
@@ -36,7 +35,7 @@ def embeddings_of(model: CausalLM, texts: list[list[int]]) -> list[Tensor]:
     """The mean hidden state of each text (C,), of length 1, float32, CPU."""
 
     def embed(batch: list[list[int]]) -> list[Tensor]:
-        tokens, lengths = pad(batch, _device(model))
+        tokens, lengths = _pad(batch, _device(model))
         hidden = model.hidden_states(tokens).float()  # (B, T, C)
         is_real = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
         means = (hidden * is_real[:, :, None]).sum(dim=1) / lengths[:, None]
@@ -68,6 +67,14 @@ def _batches(lengths: list[int], least: int) -> list[list[int]]:
         else:
             batches.append([index])
     return batches
+
+
+def _pad(sequences: list[list[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Token ids (B, longest), padded on the right with id 0, and lengths (B,)."""
+    lengths = [len(sequence) for sequence in sequences]
+    longest = max(lengths)
+    rows = [sequence + [0] * (longest - len(sequence)) for sequence in sequences]
+    return torch.tensor(rows, device=device), torch.tensor(lengths, device=device)
 
 
 def _device(model: CausalLM) -> torch.device:

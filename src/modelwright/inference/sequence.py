@@ -37,19 +37,27 @@ class Sequence:
         This sequence's own randomness.
     matcher : StructureMatcher, optional
         Holds it to its form.
+    adapter : str, optional
+        Name of the adapter that speaks; None for the model itself.
 
     Attributes
     ----------
+    tokens : list of int
+        The prompt's and all that were generated.
     generated : list of int
-        Tokens so far, the one that ended it included.
+        Those generated so far, the one that ended it included.
     log_probabilities : list of float
         Of these tokens by the policy that drew them, where the parameters ask for them.
     alternatives, prompt_alternatives : list of TokenLogProbability
         Of these tokens, and of the prompt's from the second on, where the parameters ask for them.
     text : str
         What they say, as far as it is certain; without stop strings and control tokens.
-    slot : int or None
-        Row of the cache while it runs.
+    blocks : list of int
+        Its blocks of the cache while it runs, in the order of its tokens.
+    computed : int
+        How many of its tokens are in the cache.
+    block_hashes : list of bytes
+        Names of its full blocks, as far as they were needed (``block_manager.py``).
     timing : Timing
         When it was asked for, begun, and went on.
     finish_reason : {"stop", "length", "abort"} or None
@@ -62,18 +70,23 @@ class Sequence:
         params: SamplingParams,
         generator: Generator,
         matcher: StructureMatcher | None = None,
+        adapter: str | None = None,
     ):
         self.prompt = prompt
+        self.tokens = list(prompt)
         self.params = params
         self.generator = generator
         self.matcher = matcher
+        self.adapter = adapter
         self.generated: list[int] = []
         self.log_probabilities: list[float] = []
         self.alternatives: list[TokenLogProbability] = []
         self.prompt_alternatives: list[TokenLogProbability] = []
         self.text = ""
         self.status = SequenceStatus.WAITING
-        self.slot: int | None = None
+        self.blocks: list[int] = []
+        self.computed = 0
+        self.block_hashes: list[bytes] = []
         self.finish_reason: FinishReason | None = None
         self.detokenizer = Detokenizer(() if params.min_tokens else params.stop)
         self.timing = Timing()
@@ -81,7 +94,12 @@ class Sequence:
     @property
     def length(self) -> int:
         """Number of tokens, prompt and generated."""
-        return len(self.prompt) + len(self.generated)
+        return len(self.tokens)
+
+    @property
+    def missing(self) -> int:
+        """Tokens that have to be run before the next one is known."""
+        return len(self.tokens) - self.computed
 
     @property
     def is_finished(self) -> bool:
@@ -91,6 +109,7 @@ class Sequence:
     def append(self, token: int, data: bytes) -> str:
         """Add a generated token and its bytes; return the new text that is certain."""
         self.generated.append(token)
+        self.tokens.append(token)
         self.timing.token()
         if self.matcher is not None:
             self.matcher.consume(token)

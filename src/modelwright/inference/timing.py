@@ -15,7 +15,7 @@ class Timing:
     arrived : float
         When it was asked for.
     started : float or None
-        When it left the queue.
+        When it first left the queue.
     first_token, last_token : float or None
         When its first and its newest token came.
     interval : float or None
@@ -29,8 +29,9 @@ class Timing:
     interval: float | None = None
 
     def start(self) -> None:
-        """It leaves the queue."""
-        self.started = time.monotonic()
+        """It leaves the queue; it may do so again, if its room was taken."""
+        if self.started is None:
+            self.started = time.monotonic()
 
     def token(self) -> None:
         """A token has come."""

@@ -23,10 +23,10 @@ from modelwright.models.rotary import rotate
 
 
 class LayerCache(Protocol):
-    """Keeps the keys and values of one layer between calls (see ``inference/kv_cache.py``)."""
+    """Keeps keys and values of one layer between calls (``inference/paged_attention.py``)."""
 
-    def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store new keys and values (B, K, T, D); return all to attend to (B, K, S, D)."""
+    def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Store new keys and values (B, K, T, D); what queries (B, H, T, D) find in all so far."""
 
 
 class Attention(nn.Module):
@@ -66,9 +66,7 @@ class Attention(nn.Module):
         q, k = q.transpose(1, 2), k.transpose(1, 2)  # (B, H, T, D), (B, K, T, D)
         if angles is not None:
             q, k = rotate(q, *angles), rotate(k, *angles)
-        if cache is not None:
-            k, v = cache.append(k, v)  # (B, K, S, D)
-        out = attend(q, k, v, mask)
+        out = attend(q, k, v, mask) if cache is None else cache.attend(q, k, v)
         mixed: Tensor = self.o_proj(out.transpose(1, 2).reshape(batch, length, -1))
         return mixed
 

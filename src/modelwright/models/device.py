@@ -9,7 +9,7 @@ from functools import cache
 import torch
 
 from modelwright.core.errors import UsageError
-from modelwright.core.machine import available_cores
+from modelwright.core.machine import available_cores, available_memory_bytes
 from modelwright.core.ranks import are_several, local_rank
 
 SQUARE, REPEATS = 512, 8
@@ -35,6 +35,14 @@ def pick_device(name: str) -> torch.device:
     if name == "cuda" and are_several():  # each has its own
         return torch.device(name, local_rank())
     return torch.device(name)
+
+
+def free_memory_bytes(device: torch.device) -> int:
+    """What can still be had there: a GPU's own memory, or else that of the machine."""
+    if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + unused
+    return available_memory_bytes()
 
 
 def use_all_cores() -> None:

@@ -61,16 +61,6 @@ def block_mask(
     return create_block_mask(may_look, batch, None, length, length, device=device)
 
 
-def narrowed(mask: Tensor, query_positions: Tensor, window: int) -> Tensor:
-    """A given mask (B or 1, 1, T, S) without what lies further back than the window.
-
-    ``query_positions``, (B, T) or (T,), says which of the S tokens each query is.
-    """
-    keys = torch.arange(mask.shape[-1], device=mask.device)
-    near = keys > query_positions[..., :, None] - window  # (B, T, S) or (T, S)
-    return mask & (near[:, None] if near.dim() == 3 else near)
-
-
 def first_of_document(documents: Tensor) -> Tensor:
     """Where in the sequence the document of each token (B, T) begins, int64."""
     index = torch.arange(documents.shape[1], device=documents.device)

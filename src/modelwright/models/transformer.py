@@ -6,6 +6,8 @@ residual stream.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -19,7 +21,6 @@ from modelwright.models.masks import (
     block_mask,
     dense_mask,
     first_of_document,
-    narrowed,
 )
 from modelwright.models.norms import make_norm
 from modelwright.models.rotary import rotary_tables
@@ -84,17 +85,17 @@ class Decoder(nn.Module):
         self,
         tokens: Tensor,
         positions: Tensor | None = None,
-        mask: Tensor | None = None,
-        caches: list[LayerCache] | None = None,
+        caches: Sequence[LayerCache] | None = None,
         documents: Tensor | None = None,
     ) -> Tensor:
         """Hidden states (B, T, C); see :meth:`DecoderModel.hidden_states`."""
-        if tokens.shape[1] > self.config.max_position_embeddings:
+        # With caches, one row holds the tokens of many sequences.
+        if caches is None and tokens.shape[1] > self.config.max_position_embeddings:
             raise InputError(
                 f"a sequence of {tokens.shape[1]} tokens does not fit into the model's context of "
                 f"{self.config.max_position_embeddings}"
             )
-        masks = self._masks(tokens, positions, mask, caches, documents)
+        masks = self._masks(tokens, caches, documents)
         angles = self._angles(tokens.shape[1], positions)
         x = self._embed(tokens, positions, documents)
         recompute = self.recompute_activations and self.training and caches is None
@@ -133,30 +134,19 @@ class Decoder(nn.Module):
         return cos[positions].unsqueeze(1), sin[positions].unsqueeze(1)
 
     def _masks(
-        self,
-        tokens: Tensor,
-        positions: Tensor | None,
-        mask: Tensor | None,
-        caches: list[LayerCache] | None,
-        documents: Tensor | None,
+        self, tokens: Tensor, caches: Sequence[LayerCache] | None, documents: Tensor | None
     ) -> list[AttentionMask]:
         """The mask of each layer; those with the same window share one."""
-        if documents is not None and (mask is not None or caches is not None):
-            raise InputError("documents say what to look at, and so does a mask or a cache")
-        length, device = tokens.shape[1], tokens.device
         windows = [self.config.window(layer) for layer in range(self.config.num_hidden_layers)]
-        masks = dict[int | None, AttentionMask]()
-        for window in set(windows):
-            if mask is None:
-                # Generation sees a new length at each call, for which kernels are not compiled.
-                make = block_mask if device.type == "cuda" and caches is None else dense_mask
-                masks[window] = make(length, window, documents, device)
-            elif window is None:
-                masks[window] = mask
-            else:
-                cached = None if caches is None else positions
-                queries = torch.arange(length, device=device) if cached is None else cached
-                masks[window] = narrowed(mask, queries, window)
+        if caches is not None:
+            if documents is not None:
+                raise InputError("documents say what to look at, and so do caches")
+            return [None] * len(windows)
+        make = block_mask if tokens.device.type == "cuda" else dense_mask
+        masks = {
+            window: make(tokens.shape[1], window, documents, tokens.device)
+            for window in set(windows)
+        }
         return [masks[window] for window in windows]
 
 
@@ -178,8 +168,7 @@ class DecoderModel(nn.Module):
         self,
         tokens: Tensor,
         positions: Tensor | None = None,
-        mask: Tensor | None = None,
-        caches: list[LayerCache] | None = None,
+        caches: Sequence[LayerCache] | None = None,
         documents: Tensor | None = None,
     ) -> Tensor:
         """Run all layers.
@@ -191,14 +180,12 @@ class DecoderModel(nn.Module):
         positions : Tensor, optional
             Position of each token (B, T) or (T,), int64; by default 0 … T-1. Learned positions
             begin anew with each of ``documents``; rotary ones need not, they are relative.
-        mask : Tensor, optional
-            True where a query may look (B, 1, T, S); by default causal. Layers with a sliding
-            window look less far. With caches, column s is the token at position s.
-        caches : list of LayerCache, optional
-            One for each layer.
+        caches : sequence of LayerCache, optional
+            One for each layer, which says what queries find among all tokens so far; without,
+            attention is causal, within the window of layers that have one.
         documents : Tensor, optional
             The document of each token (B, T), int64, where several are packed into one sequence:
-            tokens see only earlier tokens of their own. Not together with a mask or caches.
+            tokens see only earlier tokens of their own. Not together with caches.
 
         Returns
         -------
@@ -208,9 +195,9 @@ class DecoderModel(nn.Module):
         Raises
         ------
         InputError
-            If the sequence is longer than the model's context, or documents come with a mask.
+            If the sequence is longer than the model's context, or documents come with caches.
         """
-        out: Tensor = self.model(tokens, positions, mask, caches, documents)
+        out: Tensor = self.model(tokens, positions, caches, documents)
         return out
 
 
@@ -234,12 +221,11 @@ class CausalLM(DecoderModel):
         self,
         tokens: Tensor,
         positions: Tensor | None = None,
-        mask: Tensor | None = None,
-        caches: list[LayerCache] | None = None,
+        caches: Sequence[LayerCache] | None = None,
         documents: Tensor | None = None,
     ) -> Tensor:
         """Logits (B, T, vocab_size); parameters as in :meth:`hidden_states`."""
-        hidden = self.hidden_states(tokens, positions, mask, caches, documents)
+        hidden = self.hidden_states(tokens, positions, caches, documents)
         logits: Tensor = self.lm_head(hidden)
         return logits
 

@@ -119,12 +119,9 @@ class ServerMetrics:
     def written(self) -> bytes:
         """All of it in Prometheus' text format."""
         engine = self._background.engine
-        running = list(engine.scheduler.running)
-        self._running.labels(*self._labels).set(len(running))
+        self._running.labels(*self._labels).set(len(engine.scheduler.running))
         self._waiting.labels(*self._labels).set(len(engine.scheduler.waiting))
-        used = sum(sequence.length for sequence in running)
-        usage = used / (engine.max_sequences * engine.context_length)
-        self._cache_usage.labels(*self._labels).set(usage)
+        self._cache_usage.labels(*self._labels).set(engine.scheduler.blocks.usage)
         return generate_latest(self.registry)
 
     def _gauge(self, name: str, what: str) -> Gauge:

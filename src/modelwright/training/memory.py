@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import torch
 
 from modelwright.core.errors import TrainingError
-from modelwright.core.machine import PeakMemory, available_memory_bytes, memory_in_use_bytes
+from modelwright.core.machine import PeakMemory, memory_in_use_bytes
 from modelwright.models.block_attention import fits, kept_bytes
 from modelwright.models.config import TransformerConfig
+from modelwright.models.device import free_memory_bytes
 from modelwright.models.transformer import CausalLM, DecoderModel, initialise
 from modelwright.training.batches import Batch
 from modelwright.training.heap import heap_bytes
@@ -164,7 +165,7 @@ def check_fits(expected: Forecast, device: torch.device) -> None:
     """
     if device.type != "cpu":
         return
-    available = free_bytes(device)
+    available = free_memory_bytes(device)
     if expected.needed <= available:
         return
     raise TrainingError(
@@ -186,7 +187,7 @@ def check_weights_fit(config: TransformerConfig, device: torch.device) -> None:
     TrainingError
         If they need more memory than can be had on a CPU.
     """
-    needed, available = 3 * 4 * config.parameter_count(), free_bytes(torch.device("cpu"))
+    needed, available = 3 * 4 * config.parameter_count(), free_memory_bytes(torch.device("cpu"))
     if device.type != "cpu" or needed <= available:
         return
     raise TrainingError(
@@ -201,14 +202,6 @@ def present_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     return memory_in_use_bytes()
-
-
-def free_bytes(device: torch.device) -> int:
-    """What can still be had there."""
-    if device.type == "cuda":
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(torch.cuda.mem_get_info(device)[0]) + unused
-    return available_memory_bytes()
 
 
 def watch_peak(device: torch.device) -> Callable[[], int | None]:

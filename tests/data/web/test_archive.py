@@ -186,7 +186,9 @@ def test_what_lies_before_damage_is_read(
     assert len(captures) <= 4
 
 
-@pytest.mark.parametrize("raw", [b"", b"junk\n" * 50, gzip.compress(b"junk" * 50, mtime=0), b"\x1f\x8b"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"junk\n" * 50, gzip.compress(b"junk" * 50, mtime=0), b"\x1f\x8b"]
+)
 def test_what_is_no_archive_holds_nothing(tmp_path: Path, raw: bytes) -> None:
     assert read(tmp_path, raw)[0] == []
 

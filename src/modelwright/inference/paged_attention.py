@@ -1,0 +1,187 @@
+"""Attention over the blocks of the cache, with plain PyTorch.
+
+Shapes in comments: N tokens of a step, R sequences that run one token, H query heads, K key/value
+heads, D width of a head, T tokens of one sequence, S tokens attended to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from modelwright.inference.block_manager import BLOCK_SIZE
+from modelwright.inference.kv_cache import KVCache, slots_of, table_of
+from modelwright.inference.scheduler import Part
+
+
+@dataclass
+class Chunk:
+    """Several tokens of one sequence.
+
+    Attributes
+    ----------
+    first : int
+        Which of the step's tokens is its first.
+    start, count : int
+        Position of that token in its sequence, and how many there are (T).
+    blocks : Tensor
+        The sequence's blocks as far as they are filled, int64.
+    """
+
+    first: int
+    start: int
+    count: int
+    blocks: Tensor
+    _masks: dict[int | None, Tensor | None] = field(default_factory=dict)
+
+    def mask(self, window: int | None) -> Tensor | None:
+        """True where a token may look (T, S); None where that is all before it from 0 on."""
+        if window not in self._masks:
+            self._masks[window] = self._new_mask(window)
+        return self._masks[window]
+
+    def _new_mask(self, window: int | None) -> Tensor | None:
+        end = self.start + self.count
+        if not self.start and (window is None or window >= end):
+            return None
+        keys = torch.arange(end, device=self.blocks.device)
+        queries = keys[self.start :, None]
+        seen = keys <= queries
+        return seen if window is None else seen & (keys > queries - window)
+
+
+class StepLayout:
+    """Where the tokens of one step lie, in the batch and in the cache.
+
+    Parameters
+    ----------
+    parts : list of Part
+        Those of one token first.
+    device : torch.device
+        The model's.
+
+    Attributes
+    ----------
+    tokens, positions, slots : Tensor
+        Ids, places in their sequences and places in the cache of all tokens (N,), int64.
+    singles : int
+        R: how many of the tokens, from the first on, are alone of their sequences.
+    table : Tensor
+        Block tables (R, longest), int64.
+    lengths : Tensor
+        Tokens that each of these attends to, itself included (R,), int64.
+    chunks : list of Chunk
+        The other sequences.
+    last : Tensor
+        Which tokens are the last of their sequences, int64.
+    """
+
+    def __init__(self, parts: list[Part], device: torch.device):
+        tokens, positions, slots, last = list[int](), list[int](), list[int](), list[int]()
+        self.singles = sum(part.count == 1 for part in parts)
+        self.chunks: list[Chunk] = []
+        for part in parts:
+            sequence = part.sequence
+            if part.count > 1:
+                filled = sequence.blocks[: -(-part.end // BLOCK_SIZE)]
+                blocks = torch.tensor(filled, device=device)
+                self.chunks.append(Chunk(len(tokens), part.start, part.count, blocks))
+            tokens += sequence.tokens[part.start : part.end]
+            positions += range(part.start, part.end)
+            slots += slots_of(sequence.blocks, part.start, part.count)
+            if part.is_last:
+                last.append(len(tokens) - 1)
+        self.tokens = torch.tensor(tokens, device=device)
+        self.positions = torch.tensor(positions, device=device)
+        self.slots = torch.tensor(slots, device=device)
+        self.last = torch.tensor(last, device=device, dtype=torch.int64)
+        self.lengths = self.positions[: self.singles] + 1
+        tables = [part.sequence.blocks for part in parts[: self.singles]]
+        self.table = table_of(tables, device) if tables else self.slots[:0, None]
+        self._masks = dict[int | None, Tensor]()
+
+    def mask(self, window: int | None) -> Tensor:
+        """True where the single tokens may look, (R, 1, 1, S) with whole blocks."""
+        if window not in self._masks:
+            keys = torch.arange(self.table.shape[1] * BLOCK_SIZE, device=self.table.device)
+            seen = keys < self.lengths[:, None]
+            if window is not None:
+                seen &= keys >= self.lengths[:, None] - window
+            self._masks[window] = seen[:, None, None]
+        return self._masks[window]
+
+
+class PagedLayer:
+    """One layer's cache during one step.
+
+    Parameters
+    ----------
+    keys, values : Tensor
+        The layer's (blocks, BLOCK_SIZE, K, D).
+    layout : StepLayout
+        Of the step.
+    window : int, optional
+        How many tokens a token sees in this layer, itself included.
+    """
+
+    def __init__(self, keys: Tensor, values: Tensor, layout: StepLayout, window: int | None):
+        self.keys, self.values = keys, values
+        self.layout, self.window = layout, window
+
+    def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Store new keys and values (1, K, N, D); what queries (1, H, N, D) find, in their shape.
+
+        All are stored before any is looked at, so that sequences which share blocks may run in
+        the same step.
+        """
+        self._store(self.keys, keys)
+        self._store(self.values, values)
+        found = torch.empty_like(queries)
+        if self.layout.singles:
+            single = slice(0, self.layout.singles)
+            found[:, :, single] = self._attend_singles(queries[:, :, single])
+        for chunk in self.layout.chunks:
+            own = slice(chunk.first, chunk.first + chunk.count)
+            found[:, :, own] = self._attend_chunk(
+                chunk, queries[:, :, own], keys[:, :, own], values[:, :, own]
+            )
+        return found
+
+    def _store(self, cache: Tensor, new: Tensor) -> None:
+        cache.view(-1, *cache.shape[2:]).index_copy_(0, self.layout.slots, new[0].transpose(0, 1))
+
+    def _attend_singles(self, queries: Tensor) -> Tensor:
+        table = self.layout.table
+        keys = self.keys[table].flatten(1, 2).transpose(1, 2)  # (R, K, S, D)
+        values = self.values[table].flatten(1, 2).transpose(1, 2)
+        found = _attention(queries.transpose(0, 2), keys, values, self.layout.mask(self.window))
+        return found.transpose(0, 2)
+
+    def _attend_chunk(self, chunk: Chunk, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        if chunk.start:
+            end = chunk.start + chunk.count
+            keys = self.keys[chunk.blocks].flatten(0, 1)[:end].transpose(0, 1)[None]
+            values = self.values[chunk.blocks].flatten(0, 1)[:end].transpose(0, 1)[None]
+        return _attention(queries, keys, values, chunk.mask(self.window))
+
+
+def layers_of(cache: KVCache, layout: StepLayout, windows: list[int | None]) -> list[PagedLayer]:
+    """What the model's layers write to and read from in one step; ``windows`` as in the config."""
+    return [
+        PagedLayer(keys, values, layout, window)
+        for keys, values, window in zip(cache.keys, cache.values, windows, strict=True)
+    ]
+
+
+def _attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    return F.scaled_dot_product_attention(
+        queries,
+        keys,
+        values,
+        attn_mask=mask,
+        is_causal=mask is None,
+        enable_gqa=queries.shape[1] != keys.shape[1],
+    )
