@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from modelwright.inference.block_manager import BlockManager
+from modelwright.inference.kv_cache import KVCache
 from modelwright.inference.model_runner import ModelRunner
+from modelwright.inference.pytorch_network import PyTorchNetwork
 from modelwright.inference.sampling import SamplingParams
 from modelwright.inference.scheduler import Scheduler
 from modelwright.inference.sequence import Sequence
@@ -60,7 +62,8 @@ def test_steps_past_the_window_equal_the_whole_pass(name: str, step_tokens: int)
         [text[:start] for text, start in zip(texts, starts, strict=True)], step_tokens
     )
     text_of = dict(zip(scheduler.waiting, texts, strict=True))
-    runner = ModelRunner(model, blocks=30)
+    cache = KVCache(model.config, 30, torch.device("cpu"), torch.float32)
+    runner = ModelRunner(PyTorchNetwork(model, cache), model.config.vocab_size)
     for _ in range(50):
         parts = scheduler.schedule()
         logits = iter(runner.run(parts))

@@ -17,7 +17,7 @@ from openai import OpenAI
 from modelwright.core.files import write_text
 from modelwright.inference.background import BackgroundEngine
 from modelwright.inference.engine import Engine
-from modelwright.inference.scheduler import Batch
+from modelwright.inference.scheduler import Part
 from modelwright.inference.sequence import Sequence
 from modelwright.serving.app import create_app
 from modelwright.serving.server import listen
@@ -91,10 +91,11 @@ class Script:
         self.seconds = seconds_per_step
         self.sequences: list[Sequence] = []
 
-    def run(self, batch: Batch) -> torch.Tensor:
+    def run(self, parts: list[Part]) -> torch.Tensor:
         time.sleep(self.seconds)
-        self.sequences += batch.prefill
-        wanted = [self.ids[len(s.generated)] for s in batch.prefill + batch.decode]
+        sequences = [part.sequence for part in parts if part.is_last]
+        self.sequences += [sequence for sequence in sequences if not sequence.generated]
+        wanted = [self.ids[len(sequence.generated)] for sequence in sequences]
         return torch.nn.functional.one_hot(torch.tensor(wanted), self.vocabulary) * 100.0
 
 

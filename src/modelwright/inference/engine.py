@@ -12,9 +12,10 @@ from torch import Tensor
 from modelwright.core.errors import InputError, UsageError
 from modelwright.inference.adjustments import adjusted
 from modelwright.inference.block_manager import BlockManager
-from modelwright.inference.kv_cache import cache_blocks
+from modelwright.inference.kv_cache import KVCache, cache_blocks
 from modelwright.inference.log_probabilities import token_log_probabilities
 from modelwright.inference.model_runner import ModelRunner
+from modelwright.inference.networks import WeightChoice, make_network
 from modelwright.inference.sampler import chosen_log_probabilities, make_generator, sample
 from modelwright.inference.sampling import MAX_SEED, SamplingParams
 from modelwright.inference.scheduler import Scheduler
@@ -104,6 +105,10 @@ class Engine:
     cache_tokens : int, optional
         Tokens whose keys and values are kept; by default as many as ``max_sequences`` of the
         longest may have, or what fits into half of the free memory.
+    weights : str
+        How the model is run: one of :data:`~modelwright.inference.networks.WeightChoice`. With the
+        kernels, that is all but ``model``, a text with a seed comes out the same to the bit
+        whatever else is generated beside it.
 
     Notes
     -----
@@ -126,6 +131,7 @@ class Engine:
         max_sequences: int = 16,
         step_tokens: int = STEP_TOKENS,
         cache_tokens: int | None = None,
+        weights: WeightChoice = "model",
     ):
         if max_sequences < 1:
             raise UsageError(f"max_sequences must be at least 1; got {max_sequences}")
@@ -146,20 +152,31 @@ class Engine:
         self.context_length = model.config.max_position_embeddings
         blocks = cache_blocks(model, max_sequences, cache_tokens)
         self.scheduler = Scheduler(BlockManager(blocks), max_sequences, step_tokens)
-        self.runner = ModelRunner(model, blocks, tokenizer.vocabulary_size)
+        weight = model.model.embed_tokens.weight
+        self.device = weight.device
+        cache = KVCache(model.config, blocks, weight.device, weight.dtype)
+        self.network = make_network(model, cache, weights)
+        self.runner = ModelRunner(self.network, tokenizer.vocabulary_size)
         self.structures = Structures(tokenizer)
         self._end_tokens = {tokenizer.end_of_text, tokenizer.message_end}
 
     @classmethod
-    def load(cls, folder: Path, *, max_sequences: int = 16, device: str = "auto") -> Engine:
-        """Open a model folder; in bfloat16 on CUDA, in float32 elsewhere.
+    def load(
+        cls,
+        folder: Path,
+        *,
+        max_sequences: int = 16,
+        device: str = "auto",
+        weights: WeightChoice = "model",
+    ) -> Engine:
+        """Open a model folder; in bfloat16 on CUDA, as ``weights`` says or in float32 elsewhere.
 
         Raises
         ------
         InputError
             If the folder holds no usable model and tokenizer.
         UsageError
-            If the machine has no such device.
+            If the machine has no such device, or the kernels cannot run the model.
         """
         place = pick_device(device)
         model = load_model(folder, place)
@@ -167,7 +184,7 @@ class Engine:
             # Parameters only: the rotary tables lose far positions in bfloat16.
             for parameter in model.parameters():
                 parameter.data = parameter.data.bfloat16()
-        return cls(model, Tokenizer.load(folder), max_sequences=max_sequences)
+        return cls(model, Tokenizer.load(folder), max_sequences=max_sequences, weights=weights)
 
     @property
     def has_work(self) -> bool:
@@ -194,7 +211,7 @@ class Engine:
         self.check_prompt(prompt)
         self._check_known("logit_bias", params.logit_bias)
         matcher = None if params.structure is None else self.structures.matcher(params.structure)
-        return Sequence(list(prompt), params, make_generator(params, self.runner.device), matcher)
+        return Sequence(list(prompt), params, make_generator(params, self.device), matcher)
 
     def check_prompt(self, prompt: list[int]) -> None:
         """Refuse a prompt that cannot be run; raises as :meth:`add` does."""
@@ -313,7 +330,7 @@ class Engine:
             If a sequence is longer than the context.
         """
         self._check_lengths("a text to score", sequences)
-        return log_probabilities_of(self.model, sequences)
+        return log_probabilities_of(self.network.hidden_states_of, self.network.logits, sequences)
 
     @torch.inference_mode()
     def embed(self, sequences: list[list[int]]) -> list[Tensor]:
@@ -337,7 +354,7 @@ class Engine:
             If one is empty or has ids that the tokenizer does not have.
         """
         self.check_embeddable(sequences)
-        return embeddings_of(self.model, sequences)
+        return embeddings_of(self.network.hidden_states_of, sequences)
 
     def check_embeddable(self, sequences: list[list[int]]) -> None:
         """Refuse texts that cannot be embedded; raises as :meth:`embed`. Any thread may call it."""

@@ -1,42 +1,47 @@
-"""Runs the model on a step's tokens with plain PyTorch: the reference for all other runners."""
+"""Runs a network on a step's tokens: parts of sequences in, logits of their next tokens out."""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from modelwright.inference.kv_cache import KVCache
 from modelwright.inference.log_probabilities import token_log_probabilities
-from modelwright.inference.paged_attention import StepLayout, layers_of
 from modelwright.inference.scheduler import Part
-from modelwright.models.transformer import CausalLM
+from modelwright.inference.step_layout import StepLayout
 
 LOGITS_AT_ONCE = 256
 """Places of a prompt whose logits are worked out at once, so that a long one needs no more room."""
 
 
+class Network(Protocol):
+    """A model and its cache, in the form that a kind of machine runs best."""
+
+    def hidden_states(self, layout: StepLayout) -> Tensor:
+        """Normalised hidden states (N, C) of a step's tokens, whose keys and values are kept."""
+
+    def hidden_states_of(self, texts: list[list[int]]) -> list[Tensor]:
+        """Those of whole texts of similar lengths, (T, C) each, of which nothing is kept."""
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits (M, at least the vocabulary's size) of hidden states (M, C)."""
+
+
 class ModelRunner:
-    """The model and its cache.
+    """What a step of the engine asks of a network.
 
     Parameters
     ----------
-    model : CausalLM
-        In evaluation mode, on its device.
-    blocks : int
-        Room in the cache (``kv_cache.py``).
-    vocabulary_size : int, optional
+    network : Network
+        The model.
+    vocabulary_size : int
         Tokens that the tokenizer has; logits of others, with which models are padded, are left
         out.
     """
 
-    def __init__(self, model: CausalLM, blocks: int, vocabulary_size: int | None = None):
-        self.model = model
-        self.vocabulary_size = vocabulary_size or model.config.vocab_size
-        weight = model.model.embed_tokens.weight
-        self.device = weight.device
-        self.cache = KVCache(model.config, blocks, weight.device, weight.dtype)
-        layers = range(model.config.num_hidden_layers)
-        self._windows = [model.config.window(layer) for layer in layers]
+    def __init__(self, network: Network, vocabulary_size: int):
+        self.network, self.vocabulary_size = network, vocabulary_size
 
     def run(self, parts: list[Part]) -> Tensor:
         """Run the parts of a step, those of one token first.
@@ -47,17 +52,13 @@ class ModelRunner:
             Logits (B, vocabulary_size), float32, of the token after each part that is its
             sequence's last.
         """
-        layout = StepLayout(parts, self.device)
-        hidden = self._hidden_states(layout)  # (N, C)
-        row = 0
+        layout = StepLayout(parts)
+        hidden = self.network.hidden_states(layout)  # (N, C)
+        first = 0
         for part in parts:
-            self._keep_prompt_alternatives(part, hidden[row : row + part.count])
-            row += part.count
+            self._keep_prompt_alternatives(part, hidden[first : first + part.count])
+            first += part.count
         return self._logits(hidden[layout.last])
-
-    def _hidden_states(self, layout: StepLayout) -> Tensor:
-        caches = layers_of(self.cache, layout, self._windows)
-        return self.model.hidden_states(layout.tokens[None], layout.positions[None], caches)[0]
 
     def _keep_prompt_alternatives(self, part: Part, hidden: Tensor) -> None:
         """Keep how likely the prompt's tokens were, if that is asked for; ``hidden`` is (T, C)."""
@@ -70,12 +71,11 @@ class ModelRunner:
         tokens = sequence.prompt[start + 1 : part.end + 1]
         hidden = hidden[start - part.start :]
         for begin in range(0, len(tokens), LOGITS_AT_ONCE):
-            some = torch.tensor(tokens[begin : begin + LOGITS_AT_ONCE], device=self.device)
+            some = torch.tensor(tokens[begin : begin + LOGITS_AT_ONCE], device=hidden.device)
             logits = self._logits(hidden[begin : begin + len(some)])
             sequence.prompt_alternatives += token_log_probabilities(
                 logits, some, [wanted] * len(some)
             )
 
     def _logits(self, hidden: Tensor) -> Tensor:
-        logits: Tensor = self.model.lm_head(hidden)
-        return logits[:, : self.vocabulary_size].float()
+        return self.network.logits(hidden)[:, : self.vocabulary_size].float()

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from modelwright.inference.block_manager import BLOCK_SIZE
-from modelwright.inference.kv_cache import KVCache, slots_of, table_of
-from modelwright.inference.scheduler import Part
+from modelwright.inference.kv_cache import KVCache, blocks_for, table_of
+from modelwright.inference.step_layout import StepLayout
 
 
 @dataclass
@@ -53,13 +53,13 @@ class Chunk:
         return seen if window is None else seen & (keys > queries - window)
 
 
-class StepLayout:
-    """Where the tokens of one step lie, in the batch and in the cache.
+class TensorLayout:
+    """A step's layout as tensors.
 
     Parameters
     ----------
-    parts : list of Part
-        Those of one token first.
+    layout : StepLayout
+        What the step runs.
     device : torch.device
         The model's.
 
@@ -75,32 +75,23 @@ class StepLayout:
         Tokens that each of these attends to, itself included (R,), int64.
     chunks : list of Chunk
         The other sequences.
-    last : Tensor
-        Which tokens are the last of their sequences, int64.
     """
 
-    def __init__(self, parts: list[Part], device: torch.device):
-        tokens, positions, slots, last = list[int](), list[int](), list[int](), list[int]()
-        self.singles = sum(part.count == 1 for part in parts)
-        self.chunks: list[Chunk] = []
-        for part in parts:
-            sequence = part.sequence
-            if part.count > 1:
-                filled = sequence.blocks[: -(-part.end // BLOCK_SIZE)]
-                blocks = torch.tensor(filled, device=device)
-                self.chunks.append(Chunk(len(tokens), part.start, part.count, blocks))
-            tokens += sequence.tokens[part.start : part.end]
-            positions += range(part.start, part.end)
-            slots += slots_of(sequence.blocks, part.start, part.count)
-            if part.is_last:
-                last.append(len(tokens) - 1)
-        self.tokens = torch.tensor(tokens, device=device)
-        self.positions = torch.tensor(positions, device=device)
-        self.slots = torch.tensor(slots, device=device)
-        self.last = torch.tensor(last, device=device, dtype=torch.int64)
+    def __init__(self, layout: StepLayout, device: torch.device):
+        self.tokens = torch.tensor(layout.tokens, device=device)
+        self.positions = torch.tensor(layout.positions, device=device)
+        self.slots = torch.tensor(layout.slots, device=device)
+        self.singles = sum(part.count == 1 for part in layout.parts)
         self.lengths = self.positions[: self.singles] + 1
-        tables = [part.sequence.blocks for part in parts[: self.singles]]
+        tables = layout.blocks[: self.singles]
         self.table = table_of(tables, device) if tables else self.slots[:0, None]
+        self.chunks: list[Chunk] = []
+        first = self.singles
+        for part in layout.parts[self.singles :]:
+            filled = part.sequence.blocks[: blocks_for(part.end)]
+            blocks = torch.tensor(filled, device=device)
+            self.chunks.append(Chunk(first, part.start, part.count, blocks))
+            first += part.count
         self._masks = dict[int | None, Tensor]()
 
     def mask(self, window: int | None) -> Tensor:
@@ -121,13 +112,13 @@ class PagedLayer:
     ----------
     keys, values : Tensor
         The layer's (blocks, BLOCK_SIZE, K, D).
-    layout : StepLayout
+    layout : TensorLayout
         Of the step.
     window : int, optional
         How many tokens a token sees in this layer, itself included.
     """
 
-    def __init__(self, keys: Tensor, values: Tensor, layout: StepLayout, window: int | None):
+    def __init__(self, keys: Tensor, values: Tensor, layout: TensorLayout, window: int | None):
         self.keys, self.values = keys, values
         self.layout, self.window = layout, window
 
@@ -168,7 +159,7 @@ class PagedLayer:
         return _attention(queries, keys, values, chunk.mask(self.window))
 
 
-def layers_of(cache: KVCache, layout: StepLayout, windows: list[int | None]) -> list[PagedLayer]:
+def layers_of(cache: KVCache, layout: TensorLayout, windows: list[int | None]) -> list[PagedLayer]:
     """What the model's layers write to and read from in one step; ``windows`` as in the config."""
     return [
         PagedLayer(keys, values, layout, window)

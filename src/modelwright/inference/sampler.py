@@ -62,13 +62,21 @@ def probabilities(logits: Tensor, params: Sequence[SamplingParams]) -> Tensor:
     rows = [SamplingParams(max_tokens=1, temperature=1.0) if p.is_greedy else p for p in params]
     temperature = logits.new_tensor([row.temperature for row in rows], dtype=torch.float32)
     out = (logits.float() / temperature[:, None]).softmax(dim=-1)
-    if any(row.min_p for row in rows):
-        least = out.new_tensor([row.min_p for row in rows])[:, None] * out.amax(-1, keepdim=True)
-        out = out.masked_fill(out < least, 0)
-        out = out / out.sum(dim=-1, keepdim=True)
-    if any(row.top_k or row.top_p < 1 for row in rows):
-        out = _truncate(out, rows)
+    # Only rows that ask for it, so that no row depends on what its neighbours ask for.
+    some = [index for index, row in enumerate(rows) if row.min_p]
+    if some:
+        out[some] = _without_unlikely(out[some], [rows[index] for index in some])
+    some = [index for index, row in enumerate(rows) if row.top_k or row.top_p < 1]
+    if some:
+        out[some] = _truncate(out[some], [rows[index] for index in some])
     return out
+
+
+def _without_unlikely(probability: Tensor, params: Sequence[SamplingParams]) -> Tensor:
+    """Zero what is less likely than min_p times the likeliest, and normalise."""
+    shares = probability.new_tensor([row.min_p for row in params])[:, None]
+    kept = probability.masked_fill(probability < shares * probability.amax(-1, keepdim=True), 0)
+    return kept / kept.sum(dim=-1, keepdim=True)
 
 
 def _truncate(probability: Tensor, params: Sequence[SamplingParams]) -> Tensor:

@@ -11,35 +11,62 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from modelwright.models.transformer import CausalLM
-
 TOKENS_AT_ONCE = 4096
 """Most tokens, padding included, in one forward pass."""
 
+LOGITS_AT_ONCE = 512
+"""Tokens whose logits are worked out at once."""
 
-def log_probabilities_of(model: CausalLM, texts: list[list[int]]) -> list[Tensor]:
-    """Log-probability of every token given those before it; n - 1 for n tokens, float32, CPU."""
+
+def log_probabilities_of(
+    hidden_states: Callable[[list[list[int]]], list[Tensor]],
+    logits: Callable[[Tensor], Tensor],
+    texts: list[list[int]],
+) -> list[Tensor]:
+    """Log-probability of every token given those before it.
+
+    Parameters
+    ----------
+    hidden_states : callable
+        Of texts of similar lengths, (T, C) each.
+    logits : callable
+        Of hidden states (M, C), (M, V).
+    texts : list of list of int
+        Token ids.
+
+    Returns
+    -------
+    list of Tensor
+        n - 1 numbers for n tokens, float32, on the CPU.
+    """
 
     def score(batch: list[list[int]]) -> list[Tensor]:
-        tokens, _ = _pad(batch, _device(model))
-        logits = model(tokens[:, :-1]).float()  # (B, T - 1, V)
-        targets = tokens[:, 1:]
-        losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-        rows = losses.view(targets.shape).cpu()
-        return [-row[: len(ids) - 1] for row, ids in zip(rows, batch, strict=True)]
+        found = []
+        for ids, hidden in zip(batch, hidden_states([ids[:-1] for ids in batch]), strict=True):
+            targets = torch.tensor(ids[1:], device=hidden.device)
+            parts = zip(
+                torch.split(hidden, LOGITS_AT_ONCE),
+                torch.split(targets, LOGITS_AT_ONCE),
+                strict=True,
+            )
+            losses = [
+                F.cross_entropy(logits(states).float(), wanted, reduction="none")
+                for states, wanted in parts
+            ]
+            found.append(-torch.cat(losses).cpu())
+        return found
 
     return _in_batches(texts, 2, score)
 
 
-def embeddings_of(model: CausalLM, texts: list[list[int]]) -> list[Tensor]:
+def embeddings_of(
+    hidden_states: Callable[[list[list[int]]], list[Tensor]], texts: list[list[int]]
+) -> list[Tensor]:
     """The mean hidden state of each text (C,), of length 1, float32, CPU."""
 
     def embed(batch: list[list[int]]) -> list[Tensor]:
-        tokens, lengths = _pad(batch, _device(model))
-        hidden = model.hidden_states(tokens).float()  # (B, T, C)
-        is_real = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
-        means = (hidden * is_real[:, :, None]).sum(dim=1) / lengths[:, None]
-        return list(F.normalize(means, dim=-1).cpu())
+        means = [hidden.float().mean(dim=0) for hidden in hidden_states(batch)]
+        return list(F.normalize(torch.stack(means), dim=-1).cpu())
 
     return _in_batches(texts, 1, embed)
 
@@ -67,15 +94,3 @@ def _batches(lengths: list[int], least: int) -> list[list[int]]:
         else:
             batches.append([index])
     return batches
-
-
-def _pad(sequences: list[list[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Token ids (B, longest), padded on the right with id 0, and lengths (B,)."""
-    lengths = [len(sequence) for sequence in sequences]
-    longest = max(lengths)
-    rows = [sequence + [0] * (longest - len(sequence)) for sequence in sequences]
-    return torch.tensor(rows, device=device), torch.tensor(lengths, device=device)
-
-
-def _device(model: CausalLM) -> torch.device:
-    return model.model.embed_tokens.weight.device

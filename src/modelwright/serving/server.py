@@ -21,6 +21,7 @@ from modelwright.core.errors import UsageError, from_os_error
 from modelwright.inference.background import BackgroundEngine
 from modelwright.inference.engine import Engine
 from modelwright.inference.threads import decoding_threads
+from modelwright.models.pretrained import load_config
 from modelwright.serving.access.keys import KeyFile
 from modelwright.serving.access.origin_guard import is_loopback
 from modelwright.serving.app import create_app
@@ -120,9 +121,8 @@ def run_app(
 
 def load_engine(folder: Path) -> Engine:
     """Load a model to answer people with, on as many threads as suit it."""
-    engine = Engine.load(folder)
-    torch.set_num_threads(decoding_threads(engine.model.config.parameter_count()))
-    return engine
+    torch.set_num_threads(decoding_threads(load_config(folder).parameter_count()))
+    return Engine.load(folder, weights="auto")
 
 
 def is_chat_model(folder: Path) -> bool:

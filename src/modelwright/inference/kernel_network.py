@@ -1,0 +1,194 @@
+"""The forward pass through compiled kernels (``kernels/``), for CPUs.
+
+One token costs little more than reading the weights, which may be in fewer bits; every token is
+worked out in the same way whatever else is in the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from modelwright.inference.block_manager import BLOCK_SIZE
+from modelwright.inference.kernels.forward import Scratch, Step, Weights, forward, project
+from modelwright.inference.kernels.threads import CAN_YIELD
+from modelwright.inference.kv_cache import KVCache, blocks_for
+from modelwright.inference.networks import PROJECTIONS
+from modelwright.inference.packed_weights import PackedMatrix, WeightFormat, pack
+from modelwright.inference.step_layout import StepLayout
+from modelwright.models.config import TransformerConfig
+from modelwright.models.transformer import CausalLM
+
+TOKENS_AT_ONCE = 512
+"""Of a text that is only scored."""
+
+NO_WINDOW = 1 << 40
+
+
+class KernelNetwork:
+    """A decoder in the kernels' form.
+
+    Parameters
+    ----------
+    model : CausalLM
+        One that ``why_no_kernels`` of ``networks.py`` has nothing against. Weights in float32 are
+        read where they are.
+    cache : KVCache
+        Where keys and values go, float32.
+    weight_format : {"float32", "bfloat16", "int8", "int4"}
+        Of the matrices.
+    threads : int
+        How many threads work on a step.
+    """
+
+    def __init__(
+        self, model: CausalLM, cache: KVCache, weight_format: WeightFormat, threads: int = 1
+    ):
+        self.config, self.threads = model.config, threads if CAN_YIELD else 1
+        self._embedding = model.model.embed_tokens.weight.detach()
+        # A head in four bits costs more quality than the little that it saves.
+        head_format: WeightFormat = "int8" if weight_format == "int4" else weight_format
+        self._layers = [
+            [pack(layer.get_submodule(name).get_parameter("weight"), weight_format)
+             for name in PROJECTIONS]
+            for layer in model.model.layers
+        ]  # fmt: skip
+        self._head = pack(model.lm_head.weight, head_format)
+        self._weights = _weights(model, self._layers)
+        self._head_addresses = np.array(self._head.addresses(), np.int64)
+        self._cache = cache
+        self._passing: KVCache | None = None  # of texts that are only scored
+        self._scratch = _scratch(self.config, 1, self.threads)
+        self._counter = np.zeros(1, np.int64)
+        self._pool = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the matrices that a token has to read."""
+        matrices = [self._head, *(matrix for layer in self._layers for matrix in layer)]
+        return sum(matrix.nbytes for matrix in matrices)
+
+    def hidden_states(self, layout: StepLayout) -> Tensor:
+        """Normalised hidden states (N, C) of a step's tokens, float32."""
+        return self._run(layout.tokens, _step(layout), self._cache)
+
+    def hidden_states_of(self, texts: list[list[int]]) -> list[Tensor]:
+        """Those of whole texts, (T, C) each, of which nothing is kept."""
+        if self._passing is None:
+            blocks = blocks_for(self.config.max_position_embeddings)
+            self._passing = KVCache(self.config, blocks, torch.device("cpu"), torch.float32)
+        return [torch.cat(self._in_pieces(text, self._passing)) for text in texts]
+
+    def _in_pieces(self, text: list[int], cache: KVCache) -> list[Tensor]:
+        pieces = []
+        for start in range(0, len(text), TOKENS_AT_ONCE):
+            tokens = text[start : start + TOKENS_AT_ONCE]
+            places = np.arange(start, start + len(tokens))
+            rows, blocks = np.zeros_like(places), np.arange(cache.keys.shape[1])[None]
+            pieces.append(self._run(tokens, Step(places, places, rows, blocks), cache))
+        return pieces
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits (M, vocab_size) of hidden states (M, C), float32."""
+        rows = np.ascontiguousarray(hidden.numpy())
+        out = np.empty((len(rows), self.config.vocab_size), np.float32)
+        quantized = np.empty((self.threads, *rows.shape), np.int16)
+        scales = np.empty((self.threads, len(rows)), np.float32)
+        self._on_all_threads(
+            lambda thread: project(
+                self._head_addresses, self.config.vocab_size, rows,
+                quantized[thread], scales[thread], out, thread, self.threads,
+            )
+        )  # fmt: skip
+        return torch.from_numpy(out)
+
+    def _run(self, tokens: list[int], step: Step, cache: KVCache) -> Tensor:
+        if self._scratch.mixed.shape[0] < len(tokens):
+            self._scratch = _scratch(self.config, len(tokens), self.threads)
+        embedded = self._embedding[tokens].float().numpy()
+        hidden = np.empty_like(embedded)
+        keys, values = cache.keys.numpy(), cache.values.numpy()
+        self._on_all_threads(
+            lambda thread: forward(
+                self._weights, step, self._scratch, embedded, keys, values,
+                hidden, self._counter.ctypes.data, thread, self.threads,
+            )
+        )  # fmt: skip
+        return torch.from_numpy(hidden)
+
+    def _on_all_threads(self, work: Callable[[int], None]) -> None:
+        others = [self._pool.submit(work, thread) for thread in range(1, self.threads)] \
+            if self._pool else []  # fmt: skip
+        work(0)
+        for other in others:
+            other.result()
+
+
+def _weights(model: CausalLM, layers: list[list[PackedMatrix]]) -> Weights:
+    config = model.config
+
+    def stacked(name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        vectors = [layer.get_parameter(name).detach().float() for layer in model.model.layers]
+        return torch.stack(vectors).numpy()
+
+    none = np.ones((config.num_hidden_layers, config.head_dim), np.float32)
+    windows = [config.window(layer) or NO_WINDOW for layer in range(config.num_hidden_layers)]
+    return Weights(
+        matrices=np.array([[one.addresses() for one in layer] for layer in layers], np.int64),
+        attention_norm=stacked("input_layernorm.weight"),
+        feed_forward_norm=stacked("post_attention_layernorm.weight"),
+        query_norm=stacked("self_attn.q_norm.weight") if config.query_key_norm else none,
+        key_norm=stacked("self_attn.k_norm.weight") if config.query_key_norm else none,
+        final_norm=model.model.norm.get_parameter("weight").detach().float().numpy(),
+        cos=model.model.get_buffer("rotary_cos").float().numpy(),
+        sin=model.model.get_buffer("rotary_sin").float().numpy(),
+        windows=np.array(windows, np.int64),
+        heads=config.num_attention_heads,
+        kv_heads=config.num_key_value_heads,
+        head_width=config.head_dim,
+        feed_forward_width=config.intermediate_size,
+        epsilon=np.float32(config.norm_eps),
+        has_head_norms=config.query_key_norm,
+    )
+
+
+def _step(layout: StepLayout) -> Step:
+    longest = max(len(blocks) for blocks in layout.blocks)
+    tables = [blocks + [0] * (longest - len(blocks)) for blocks in layout.blocks]
+    return Step(
+        np.array(layout.positions, np.int64),
+        np.array(layout.slots, np.int64),
+        np.array(layout.rows, np.int64),
+        np.array(tables, np.int64),
+    )
+
+
+def _scratch(config: TransformerConfig, tokens: int, threads: int) -> Scratch:
+    queries = config.num_attention_heads * config.head_dim
+    keys = config.num_key_value_heads * config.head_dim
+    inner, width = config.intermediate_size, config.hidden_size
+    widest = max(queries, inner, width)
+    context = -(-config.max_position_embeddings // BLOCK_SIZE) * BLOCK_SIZE
+    group = config.num_attention_heads // config.num_key_value_heads
+
+    def floats(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        return np.empty(shape, np.float32)
+
+    return Scratch(
+        stream=floats(threads, tokens, width),
+        normed=floats(threads, tokens, width),
+        quantized=np.empty((threads, tokens, widest), np.int16),
+        scales=floats(threads, tokens),
+        queries=floats(tokens, queries),
+        keys=floats(tokens, keys),
+        values=floats(tokens, keys),
+        found=floats(tokens, queries),
+        gate=floats(tokens, inner),
+        up=floats(tokens, inner),
+        mixed=floats(tokens, width),
+        scores=floats(threads, group, context),
+    )

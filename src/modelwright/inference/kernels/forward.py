@@ -1,0 +1,231 @@
+"""All layers of a decoder for the tokens of a step, each token on its own.
+
+Shapes in comments: N tokens, C width of the residual stream, I inside the feed-forward layer, H
+query heads, K key/value heads, D width of a head, P threads.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from modelwright.inference.kernels.attention import attend
+from modelwright.inference.kernels.functions import copy, rms_norm, rotate, silu_times
+from modelwright.inference.kernels.linear import INT8, linear, quantize, share
+from modelwright.inference.kernels.threads import wait_for_all
+
+Floats = NDArray[np.float32]
+Integers = NDArray[np.int64]
+
+QUERY, KEY, VALUE, OUTPUT, GATE, UP, DOWN = range(7)
+"""Matrices of a layer."""
+
+
+class Weights(NamedTuple):
+    """A decoder as the kernel reads it.
+
+    Attributes
+    ----------
+    matrices : int64 (layers, 7, 4)
+        As ``linear.py`` reads them; what they point to has to outlive this.
+    attention_norm, feed_forward_norm : float32 (layers, C)
+    query_norm, key_norm : float32 (layers, D)
+        Ignored unless ``has_head_norms``.
+    final_norm : float32 (C,)
+    cos, sin : float32 (positions, D)
+    windows : int64 (layers,)
+        How many tokens a token sees in each layer; a large number where all.
+    heads, kv_heads, head_width, feed_forward_width : int
+    epsilon : float32
+    has_head_norms : bool
+    """
+
+    matrices: Integers
+    attention_norm: Floats
+    feed_forward_norm: Floats
+    query_norm: Floats
+    key_norm: Floats
+    final_norm: Floats
+    cos: Floats
+    sin: Floats
+    windows: Integers
+    heads: int
+    kv_heads: int
+    head_width: int
+    feed_forward_width: int
+    epsilon: np.float32
+    has_head_norms: bool
+
+
+class Step(NamedTuple):
+    """The tokens of one step.
+
+    Attributes
+    ----------
+    positions, slots, rows : int64 (N,)
+        Of each token: its place in its text, in the cache, and which row of ``blocks`` is its
+        sequence's.
+    blocks : int64 (sequences, longest)
+        Block tables.
+    """
+
+    positions: Integers
+    slots: Integers
+    rows: Integers
+    blocks: Integers
+
+
+class Scratch(NamedTuple):
+    """Room for what is worked out on the way.
+
+    Attributes
+    ----------
+    stream, normed : float32 (P, N, C), (P, N, widest)
+        Each thread has its own, so that threads wait for each other less often.
+    quantized, scales : int16 (P, N, widest), float32 (P, N)
+    queries, found : float32 (N, H · D)
+    keys, values : float32 (N, K · D)
+    gate, up : float32 (N, I)
+    mixed : float32 (N, C)
+    scores : float32 (P, H / K, context rounded up to blocks)
+    """
+
+    stream: Floats
+    normed: Floats
+    quantized: NDArray[np.int16]
+    scales: Floats
+    queries: Floats
+    keys: Floats
+    values: Floats
+    found: Floats
+    gate: Floats
+    up: Floats
+    mixed: Floats
+    scores: Floats
+
+
+@njit(nogil=True, cache=True)
+def forward(weights, step, scratch, embedded, keys, values, hidden, counter, thread, threads):
+    """Run all layers; every thread calls this with its own number.
+
+    Parameters
+    ----------
+    weights, step, scratch : Weights, Step, Scratch
+        What to run, on what, and where.
+    embedded : float32 (N, C)
+        Embeddings of the tokens.
+    keys, values : float32 (layers, blocks, BLOCK_SIZE, K, D)
+        The cache.
+    hidden : float32 (N, C)
+        Where normalised hidden states are written.
+    counter, thread, threads : int
+        As ``threads.py`` has them.
+    """
+    rows, width = embedded.shape
+    queries_width = weights.heads * weights.head_width
+    keys_width = weights.kv_heads * weights.head_width
+    inner = weights.feed_forward_width
+    stream, normed = scratch.stream[thread], scratch.normed[thread]
+    quantized, scales = scratch.quantized[thread], scratch.scales[thread]
+    mixed = scratch.mixed
+    for row in range(rows):
+        copy(embedded[row], stream[row])
+    for layer in range(weights.matrices.shape[0]):
+        matrices = weights.matrices[layer]
+        for row in range(rows):
+            rms_norm(
+                stream[row], weights.attention_norm[layer], weights.epsilon, normed[row, :width]
+            )
+        if matrices[QUERY, 0] >= INT8:
+            quantize(normed, width, rows, quantized, scales)
+        for matrix, outputs, y in (
+            (matrices[QUERY], queries_width, scratch.queries),
+            (matrices[KEY], keys_width, scratch.keys),
+            (matrices[VALUE], keys_width, scratch.values),
+        ):
+            linear(matrix, width, outputs, normed, quantized, scales, y, rows, thread, threads)
+        wait_for_all(counter, threads)
+        _attention(weights, step, scratch, keys[layer], values[layer], layer, rows, thread, threads)
+        wait_for_all(counter, threads)
+        if matrices[OUTPUT, 0] >= INT8:
+            quantize(scratch.found, queries_width, rows, quantized, scales)
+        linear(
+            matrices[OUTPUT], queries_width, width,
+            scratch.found, quantized, scales, mixed, rows, thread, threads,
+        )  # fmt: skip
+        wait_for_all(counter, threads)
+        for row in range(rows):
+            for index in range(width):
+                stream[row, index] += mixed[row, index]
+            rms_norm(stream[row], weights.feed_forward_norm[layer], weights.epsilon, normed[row])
+        if matrices[GATE, 0] >= INT8:
+            quantize(normed, width, rows, quantized, scales)
+        for matrix, y in ((matrices[GATE], scratch.gate), (matrices[UP], scratch.up)):
+            linear(matrix, width, inner, normed, quantized, scales, y, rows, thread, threads)
+        first, end = share(inner, thread, threads)
+        for row in range(rows):
+            silu_times(scratch.gate[row], scratch.up[row], first, end)
+        wait_for_all(counter, threads)
+        if matrices[DOWN, 0] >= INT8:
+            quantize(scratch.gate, inner, rows, quantized, scales)
+        linear(
+            matrices[DOWN], inner, width,
+            scratch.gate, quantized, scales, mixed, rows, thread, threads,
+        )  # fmt: skip
+        wait_for_all(counter, threads)
+        for row in range(rows):
+            for index in range(width):
+                stream[row, index] += mixed[row, index]
+        # Nobody may write to ``mixed`` before all have read it: the two waits in between see to it.
+    if thread == 0:
+        for row in range(rows):
+            rms_norm(stream[row], weights.final_norm, weights.epsilon, hidden[row])
+
+
+@njit(nogil=True)
+def _attention(weights, step, scratch, keys, values, layer, rows, thread, threads):
+    """Store the tokens' keys and values and let them attend; each thread does its own heads."""
+    width, size = weights.head_width, keys.shape[1]
+    group = weights.heads // weights.kv_heads
+    scale = np.float32(1 / np.sqrt(width))
+    for head in range(thread, weights.kv_heads, threads):
+        for row in range(rows):
+            cos, sin = weights.cos[step.positions[row]], weights.sin[step.positions[row]]
+            key = scratch.keys[row, head * width : (head + 1) * width]
+            if weights.has_head_norms:
+                rms_norm(key, weights.key_norm[layer], weights.epsilon, key)
+            rotate(key, cos, sin)
+            block, place = step.slots[row] // size, step.slots[row] % size
+            copy(key, keys[block, place, head])
+            value = scratch.values[row, head * width : (head + 1) * width]
+            copy(value, values[block, place, head])
+        # After all are stored, as a sequence may share blocks with another of this step.
+        for row in range(rows):
+            cos, sin = weights.cos[step.positions[row]], weights.sin[step.positions[row]]
+            for number in range(head * group, (head + 1) * group):
+                query = scratch.queries[row, number * width : (number + 1) * width]
+                if weights.has_head_norms:
+                    rms_norm(query, weights.query_norm[layer], weights.epsilon, query)
+                rotate(query, cos, sin)
+            length = step.positions[row] + 1
+            own = slice(head * group * width, (head + 1) * group * width)
+            attend(
+                scratch.queries[row, own], keys, values, head, step.blocks[step.rows[row]],
+                max(0, length - weights.windows[layer]), length, scale,
+                scratch.scores[thread], scratch.found[row, own],
+            )  # fmt: skip
+
+
+@njit(nogil=True, cache=True)
+def project(matrix, outputs, hidden, quantized, scales, logits, thread, threads):
+    """Work out this thread's share of logits (M, outputs) of hidden states (M, C), all float32.
+
+    ``quantized`` and ``scales`` are scratch of this thread's own, (M, C) int16 and (M,) float32.
+    """
+    rows, width = hidden.shape
+    if matrix[0] >= INT8:
+        quantize(hidden, width, rows, quantized, scales)
+    linear(matrix, width, outputs, hidden, quantized, scales, logits, rows, thread, threads)

@@ -1,0 +1,88 @@
+"""What happens to vectors between the products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+from modelwright.inference.kernels.tiles import Float32, make_tile
+from modelwright.inference.kernels.vectors import FLOAT, Builder, Value
+
+dot = make_tile(Float32(), 1, 1)
+"""Of two rows of float32, as a tile."""
+
+LOG2_E = np.float32(1.4426950408889634)
+LN2_HIGH, LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
+"""ln 2 in two parts, the first of which has few bits (Cody and Waite 1980)."""
+
+LEAST_EXPONENT = np.float32(-87.0)
+"""exp of less is nearly 0 and no normal number."""
+
+
+@intrinsic
+def _float_of(context: Any, bits: Any) -> Any:
+    def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Value:
+        return builder.bitcast(builder.trunc(arguments[0], ir.IntType(32)), FLOAT)
+
+    return types.float32(types.int64), generate
+
+
+@njit(nogil=True, inline="always")
+def exponential(x):
+    """e^x for x ≤ 88, to 2e-7 of it; in loops it becomes vector code, as the library's does not.
+
+    2^n · e^r with n whole and |r| ≤ ln 2 / 2, e^r by its series up to r^7 / 7!.
+    """
+    x = max(x, LEAST_EXPONENT)
+    n = np.rint(x * LOG2_E)
+    r = x - n * LN2_HIGH - n * LN2_LOW
+    one = np.float32(1)
+    series = one + r * np.float32(1 / 7)
+    series = one + r * np.float32(1 / 6) * series
+    series = one + r * np.float32(1 / 5) * series
+    series = one + r * np.float32(1 / 4) * series
+    series = one + r * np.float32(1 / 3) * series
+    series = one + r * np.float32(1 / 2) * series
+    series = one + r * series
+    return series * _float_of((np.int32(n) + 127) << 23)
+
+
+@njit(nogil=True)
+def copy(x, out):
+    """Write x over out."""
+    for index in range(x.shape[0]):
+        out[index] = x[index]
+
+
+@njit(nogil=True)
+def rms_norm(x, weight, epsilon, out):
+    """Write x / √(mean x² + ε) · weight, all float32 (width,) but ε."""
+    width = x.shape[0]
+    square = np.empty(1, np.float32)
+    at = x.ctypes.data
+    dot(at, 0, at, 0, at, 0, at, square.ctypes.data, 0, width)
+    factor = np.float32(1) / np.sqrt(square[0] / np.float32(width) + epsilon)
+    for index in range(width):
+        out[index] = x[index] * factor * weight[index]
+
+
+@njit(nogil=True)
+def rotate(x, cos, sin):
+    """Turn a head (D,) by its position's angles (D,), in place; as ``models/rotary.py``."""
+    half = x.shape[0] // 2
+    for index in range(half):
+        first, second = x[index], x[half + index]
+        x[index] = first * cos[index] - second * sin[index]
+        x[half + index] = second * cos[half + index] + first * sin[half + index]
+
+
+@njit(nogil=True)
+def silu_times(gate, up, first, end):
+    """Write silu(gate) · up over gate, from ``first`` to before ``end``."""
+    for index in range(first, end):
+        x = gate[index]
+        gate[index] = x / (np.float32(1) + exponential(min(-x, np.float32(87)))) * up[index]

@@ -1,0 +1,43 @@
+"""Where the tokens of one step lie, in the batch and in the cache."""
+
+from __future__ import annotations
+
+from modelwright.inference.kv_cache import slots_of
+from modelwright.inference.scheduler import Part
+
+
+class StepLayout:
+    """The tokens of a step in one row, as plain lists; each network makes of them what it needs.
+
+    Parameters
+    ----------
+    parts : list of Part
+        Those of one token first.
+
+    Attributes
+    ----------
+    parts : list of Part
+        The same.
+    tokens, positions, slots, rows : list of int
+        Of each token: its id, its places in its sequence and in the cache, the number of its part.
+    blocks : list of list of int
+        The block table of each part's sequence.
+    last : list of int
+        Which tokens are the last of their sequences.
+    """
+
+    def __init__(self, parts: list[Part]):
+        self.parts = parts
+        self.tokens = list[int]()
+        self.positions = list[int]()
+        self.slots = list[int]()
+        self.rows = list[int]()
+        self.last = list[int]()
+        self.blocks = [part.sequence.blocks for part in parts]
+        for row, part in enumerate(parts):
+            self.tokens += part.sequence.tokens[part.start : part.end]
+            self.positions += range(part.start, part.end)
+            self.slots += slots_of(part.sequence.blocks, part.start, part.count)
+            self.rows += [row] * part.count
+            if part.is_last:
+                self.last.append(len(self.tokens) - 1)
