@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from modelwright.core.errors import InputError
-from modelwright.inference.engine import Completion, Engine
+from modelwright.inference.completion import Completion
+from modelwright.inference.engine import Engine
 from modelwright.inference.sampling import SamplingParams
 from modelwright.inference.structured import Structure
 

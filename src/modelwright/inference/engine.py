@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from modelwright.core.errors import InputError, UsageError
 from modelwright.inference.adjustments import adjusted
 from modelwright.inference.block_manager import BlockManager
+from modelwright.inference.completion import Completion, completion_of
 from modelwright.inference.kv_cache import KVCache, cache_blocks
 from modelwright.inference.log_probabilities import token_log_probabilities
 from modelwright.inference.model_runner import ModelRunner
@@ -22,6 +23,8 @@ from modelwright.inference.scheduler import Scheduler
 from modelwright.inference.scoring import embeddings_of, log_probabilities_of
 from modelwright.inference.sequence import FinishReason, Sequence
 from modelwright.inference.structured import Structures
+from modelwright.models.adapters.attach import active_adapter, remove_adapter, switch_adapter
+from modelwright.models.adapters.peft_folder import load_adapter
 from modelwright.models.device import pick_device
 from modelwright.models.pretrained import load_model
 from modelwright.models.transformer import CausalLM
@@ -43,31 +46,6 @@ class ContextLengthError(InputError):
     def __init__(self, what: str, tokens: int, context_length: int):
         super().__init__(what, fix="shorten the text")
         self.tokens, self.context_length = tokens, context_length
-
-
-@dataclass(frozen=True)
-class Completion:
-    """What the model said after one prompt.
-
-    Attributes
-    ----------
-    tokens : list of int
-        Generated ids, the one that ended the text included.
-    text : str
-        What they say, without control tokens and stop strings.
-    finish_reason : {"stop", "length", "abort"}
-        Why it ended.
-    prompt_tokens : int
-        Length of the prompt in tokens.
-    log_probabilities : list of float
-        Of the generated ids, where the parameters ask for them.
-    """
-
-    tokens: list[int]
-    text: str
-    finish_reason: FinishReason
-    prompt_tokens: int
-    log_probabilities: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -158,6 +136,7 @@ class Engine:
         self.network = make_network(model, cache, weights)
         self.runner = ModelRunner(self.network, tokenizer.vocabulary_size)
         self.structures = Structures(tokenizer)
+        self.adapters = set[str]()
         self._end_tokens = {tokenizer.end_of_text, tokenizer.message_end}
 
     @classmethod
@@ -191,7 +170,30 @@ class Engine:
         """Whether any sequence waits or runs."""
         return self.scheduler.has_work
 
-    def add(self, prompt: list[int], params: SamplingParams) -> Sequence:
+    def add_adapter(self, name: str, folder: Path) -> None:
+        """Open an adapter's folder, so that texts can be generated with it under that name.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read, does not fit the model, or the name is taken.
+        UsageError
+            If the kernels run the model and cannot run this adapter.
+        """
+        before = active_adapter(self.model)
+        load_adapter(self.model, folder, name)
+        try:
+            self.network.add_adapter(name)
+        except UsageError:
+            remove_adapter(self.model, name)
+            raise
+        finally:
+            switch_adapter(self.model, before)
+        self.adapters.add(name)
+
+    def add(
+        self, prompt: list[int], params: SamplingParams, adapter: str | None = None
+    ) -> Sequence:
         """Put a prompt into the queue; :meth:`step` works on it.
 
         Raises
@@ -202,16 +204,24 @@ class Engine:
             If it is empty or holds ids that the tokenizer does not have, or the parameters ask for
             a form that cannot be enforced.
         """
-        sequence = self.new_sequence(prompt, params)
+        sequence = self.new_sequence(prompt, params, adapter)
         self.scheduler.add(sequence)
         return sequence
 
-    def new_sequence(self, prompt: list[int], params: SamplingParams) -> Sequence:
+    def new_sequence(
+        self, prompt: list[int], params: SamplingParams, adapter: str | None = None
+    ) -> Sequence:
         """Make a sequence without queueing it, which any thread may; raises as :meth:`add`."""
+        if adapter is not None and adapter not in self.adapters:
+            raise InputError(
+                f"there is no adapter '{adapter}'",
+                fix=f"use one of these: {', '.join(sorted(self.adapters)) or 'none is loaded'}",
+            )
         self.check_prompt(prompt)
         self._check_known("logit_bias", params.logit_bias)
         matcher = None if params.structure is None else self.structures.matcher(params.structure)
-        return Sequence(list(prompt), params, make_generator(params, self.device), matcher)
+        generator = make_generator(params, self.device)
+        return Sequence(list(prompt), params, generator, matcher, adapter)
 
     def check_prompt(self, prompt: list[int]) -> None:
         """Refuse a prompt that cannot be run; raises as :meth:`add` does."""
@@ -308,7 +318,7 @@ class Engine:
             finished += sum(output.sequence.is_finished for output in self.step())
             if on_progress is not None:
                 on_progress(finished)
-        return [_completion(sequence) for sequence in sequences]
+        return [completion_of(sequence) for sequence in sequences]
 
     @torch.inference_mode()
     def score(self, sequences: list[list[int]]) -> list[Tensor]:
@@ -411,14 +421,3 @@ def _with_own_seed(params: SamplingParams, index: int) -> SamplingParams:
     if params.seed is None:
         return params
     return replace(params, seed=(params.seed + index) % (MAX_SEED + 1))
-
-
-def _completion(sequence: Sequence) -> Completion:
-    reason = sequence.finish_reason or "abort"
-    return Completion(
-        sequence.generated,
-        sequence.text,
-        reason,
-        len(sequence.prompt),
-        sequence.log_probabilities,
-    )

@@ -17,7 +17,8 @@ from modelwright.inference.block_manager import BLOCK_SIZE
 from modelwright.inference.kernels.forward import Scratch, Step, Weights, forward, project
 from modelwright.inference.kernels.threads import CAN_YIELD
 from modelwright.inference.kv_cache import KVCache, blocks_for
-from modelwright.inference.networks import PROJECTIONS
+from modelwright.inference.networks import PROJECTIONS, base_layer
+from modelwright.inference.packed_adapter import PackedAdapter, no_changes
 from modelwright.inference.packed_weights import PackedMatrix, WeightFormat, pack
 from modelwright.inference.step_layout import StepLayout
 from modelwright.models.config import TransformerConfig
@@ -53,14 +54,15 @@ class KernelNetwork:
         # A head in four bits costs more quality than the little that it saves.
         head_format: WeightFormat = "int8" if weight_format == "int4" else weight_format
         self._layers = [
-            [pack(layer.get_submodule(name).get_parameter("weight"), weight_format)
-             for name in PROJECTIONS]
+            [pack(_weight_of(layer.get_submodule(name)), weight_format) for name in PROJECTIONS]
             for layer in model.model.layers
         ]  # fmt: skip
         self._head = pack(model.lm_head.weight, head_format)
         self._weights = _weights(model, self._layers)
         self._head_addresses = np.array(self._head.addresses(), np.int64)
-        self._cache = cache
+        self._model, self._cache = model, cache
+        self._no_changes = no_changes(self.config.num_hidden_layers, len(PROJECTIONS))
+        self._adapters = dict[str, PackedAdapter]()
         self._passing: KVCache | None = None  # of texts that are only scored
         self._scratch = _scratch(self.config, 1, self.threads)
         self._counter = np.zeros(1, np.int64)
@@ -72,9 +74,19 @@ class KernelNetwork:
         matrices = [self._head, *(matrix for layer in self._layers for matrix in layer)]
         return sum(matrix.nbytes for matrix in matrices)
 
-    def hidden_states(self, layout: StepLayout) -> Tensor:
+    def add_adapter(self, name: str) -> None:
+        """Make known an adapter that was put on the model.
+
+        Raises
+        ------
+        UsageError
+            If the kernels cannot run it.
+        """
+        self._adapters[name] = PackedAdapter(self._model, name)
+
+    def hidden_states(self, layout: StepLayout, adapter: str | None = None) -> Tensor:
         """Normalised hidden states (N, C) of a step's tokens, float32."""
-        return self._run(layout.tokens, _step(layout), self._cache)
+        return self._run(layout.tokens, _step(layout), self._cache, adapter)
 
     def hidden_states_of(self, texts: list[list[int]]) -> list[Tensor]:
         """Those of whole texts, (T, C) each, of which nothing is kept."""
@@ -106,15 +118,20 @@ class KernelNetwork:
         )  # fmt: skip
         return torch.from_numpy(out)
 
-    def _run(self, tokens: list[int], step: Step, cache: KVCache) -> Tensor:
-        if self._scratch.mixed.shape[0] < len(tokens):
-            self._scratch = _scratch(self.config, len(tokens), self.threads)
+    def _run(
+        self, tokens: list[int], step: Step, cache: KVCache, adapter: str | None = None
+    ) -> Tensor:
+        changes, rank = self._no_changes, 0
+        if adapter is not None:
+            changes, rank = self._adapters[adapter].changes, self._adapters[adapter].largest_rank
+        if self._scratch.mixed.shape[0] < len(tokens) or self._scratch.low.shape[2] < rank:
+            self._scratch = _scratch(self.config, len(tokens), self.threads, rank)
         embedded = self._embedding[tokens].float().numpy()
         hidden = np.empty_like(embedded)
         keys, values = cache.keys.numpy(), cache.values.numpy()
         self._on_all_threads(
             lambda thread: forward(
-                self._weights, step, self._scratch, embedded, keys, values,
+                self._weights, changes, step, self._scratch, embedded, keys, values,
                 hidden, self._counter.ctypes.data, thread, self.threads,
             )
         )  # fmt: skip
@@ -167,7 +184,11 @@ def _step(layout: StepLayout) -> Step:
     )
 
 
-def _scratch(config: TransformerConfig, tokens: int, threads: int) -> Scratch:
+def _weight_of(projection: torch.nn.Module) -> Tensor:
+    return base_layer(projection).get_parameter("weight")
+
+
+def _scratch(config: TransformerConfig, tokens: int, threads: int, rank: int = 0) -> Scratch:
     queries = config.num_attention_heads * config.head_dim
     keys = config.num_key_value_heads * config.head_dim
     inner, width = config.intermediate_size, config.hidden_size
@@ -191,4 +212,6 @@ def _scratch(config: TransformerConfig, tokens: int, threads: int) -> Scratch:
         up=floats(tokens, inner),
         mixed=floats(tokens, width),
         scores=floats(threads, group, context),
+        low=floats(threads, tokens, rank),
+        change=floats(tokens, widest),
     )

@@ -18,7 +18,10 @@ LOGITS_AT_ONCE = 256
 class Network(Protocol):
     """A model and its cache, in the form that a kind of machine runs best."""
 
-    def hidden_states(self, layout: StepLayout) -> Tensor:
+    def add_adapter(self, name: str) -> None:
+        """Make known an adapter that was put on the model."""
+
+    def hidden_states(self, layout: StepLayout, adapter: str | None = None) -> Tensor:
         """Normalised hidden states (N, C) of a step's tokens, whose keys and values are kept."""
 
     def hidden_states_of(self, texts: list[list[int]]) -> list[Tensor]:
@@ -52,13 +55,20 @@ class ModelRunner:
             Logits (B, vocabulary_size), float32, of the token after each part that is its
             sequence's last.
         """
-        layout = StepLayout(parts)
-        hidden = self.network.hidden_states(layout)  # (N, C)
-        first = 0
-        for part in parts:
-            self._keep_prompt_alternatives(part, hidden[first : first + part.count])
-            first += part.count
-        return self._logits(hidden[layout.last])
+        hidden = self._hidden_states(parts)
+        for part, states in zip(parts, hidden, strict=True):
+            self._keep_prompt_alternatives(part, states)
+        last = [states[-1] for part, states in zip(parts, hidden, strict=True) if part.is_last]
+        return self._logits(torch.stack(last)) if last else hidden[0].new_zeros(0, 0)
+
+    def _hidden_states(self, parts: list[Part]) -> list[Tensor]:
+        """Those of each part (T, C); sequences with the same adapter are run together."""
+        found = dict[Part, Tensor]()
+        for adapter in dict.fromkeys(part.sequence.adapter for part in parts):
+            own = [part for part in parts if part.sequence.adapter == adapter]
+            hidden = self.network.hidden_states(StepLayout(own), adapter)
+            found |= zip(own, torch.split(hidden, [part.count for part in own]), strict=True)
+        return [found[part] for part in parts]
 
     def _keep_prompt_alternatives(self, part: Part, hidden: Tensor) -> None:
         """Keep how likely the prompt's tokens were, if that is asked for; ``hidden`` is (T, C)."""

@@ -11,6 +11,8 @@ from modelwright.core.errors import UsageError
 from modelwright.inference.kv_cache import KVCache
 from modelwright.inference.model_runner import Network
 from modelwright.inference.pytorch_network import PyTorchNetwork
+from modelwright.models.adapters.attach import base_of
+from modelwright.models.adapters.lora_linear import LoraLinear
 from modelwright.models.transformer import CausalLM
 
 if TYPE_CHECKING:
@@ -72,19 +74,24 @@ def why_no_kernels(model: CausalLM) -> str | None:
         return "its widths are no multiples of 32, or its heads' none of 16"
     if max(widths) > MAX_WIDTH:
         return f"it is wider than {MAX_WIDTH}"
-    if not all(type(projection) is torch.nn.Linear for projection in projections(model)):
-        return "its projections are adapted or quantized"
+    if not all(type(base_layer(module)) is torch.nn.Linear for module in projections(model)):
+        return "its projections are quantized"
     return None
 
 
 def projections(model: CausalLM) -> list[torch.nn.Module]:
-    """All matrices of all layers, in order."""
+    """All projections of all layers, in order; adapted ones with their adapters."""
     return [layer.get_submodule(name) for layer in model.model.layers for name in PROJECTIONS]
+
+
+def base_layer(projection: torch.nn.Module) -> torch.nn.Module:
+    """A projection without adapters."""
+    return base_of(projection) if isinstance(projection, LoraLinear) else projection
 
 
 def _as_saved(model: CausalLM) -> WeightFormat:
     """bfloat16 if all weights are such numbers, as those of a folder saved in it are."""
-    matrices = [layer.get_parameter("weight") for layer in projections(model)]
+    matrices = [base_layer(module).get_parameter("weight") for module in projections(model)]
     return "bfloat16" if all(map(_is_bfloat16, [*matrices, model.lm_head.weight])) else "float32"
 
 

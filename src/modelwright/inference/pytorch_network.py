@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor
 
 from modelwright.inference.kv_cache import KVCache
 from modelwright.inference.paged_attention import TensorLayout, layers_of
 from modelwright.inference.step_layout import StepLayout
+from modelwright.models.adapters.attach import with_adapter
 from modelwright.models.transformer import CausalLM
 
 
@@ -27,11 +30,18 @@ class PyTorchNetwork:
         layers = range(model.config.num_hidden_layers)
         self._windows = [model.config.window(layer) for layer in layers]
 
-    def hidden_states(self, layout: StepLayout) -> Tensor:
+    def add_adapter(self, name: str) -> None:
+        """Make an adapter that is on the model known; it can be used as it is there."""
+
+    def hidden_states(self, layout: StepLayout, adapter: str | None = None) -> Tensor:
         """Normalised hidden states (N, C) of a step's tokens."""
         tensors = TensorLayout(layout, self._cache.keys.device)
         caches = layers_of(self._cache, tensors, self._windows)
-        return self.model.hidden_states(tensors.tokens[None], tensors.positions[None], caches)[0]
+        positions = tensors.positions[None]
+        # None leaves on what is on, as an adapter that is being trained.
+        speaking = nullcontext() if adapter is None else with_adapter(self.model, adapter)
+        with speaking:
+            return self.model.hidden_states(tensors.tokens[None], positions, caches)[0]
 
     def hidden_states_of(self, texts: list[list[int]]) -> list[Tensor]:
         """Those of whole texts of similar lengths, (T, C) each, of which nothing is kept."""

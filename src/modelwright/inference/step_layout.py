@@ -22,8 +22,6 @@ class StepLayout:
         Of each token: its id, its places in its sequence and in the cache, the number of its part.
     blocks : list of list of int
         The block table of each part's sequence.
-    last : list of int
-        Which tokens are the last of their sequences.
     """
 
     def __init__(self, parts: list[Part]):
@@ -32,12 +30,9 @@ class StepLayout:
         self.positions = list[int]()
         self.slots = list[int]()
         self.rows = list[int]()
-        self.last = list[int]()
         self.blocks = [part.sequence.blocks for part in parts]
         for row, part in enumerate(parts):
             self.tokens += part.sequence.tokens[part.start : part.end]
             self.positions += range(part.start, part.end)
             self.slots += slots_of(part.sequence.blocks, part.start, part.count)
             self.rows += [row] * part.count
-            if part.is_last:
-                self.last.append(len(self.tokens) - 1)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import torch
+
 from modelwright.core.machine import available_cores
+from modelwright.models.pretrained import load_config
 
 SMALL_MODEL_PARAMETERS = 30_000_000
 
@@ -17,3 +22,8 @@ def decoding_threads(parameters: int) -> int:
     if parameters < SMALL_MODEL_PARAMETERS:
         return 1
     return max(1, available_cores() - 1)
+
+
+def use_decoding_threads(folder: Path) -> None:
+    """Compute on as many threads as suit the model of a folder, from now on."""
+    torch.set_num_threads(decoding_threads(load_config(folder).parameter_count()))

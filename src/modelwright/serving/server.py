@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-import torch
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -20,8 +19,7 @@ from modelwright.core.artifact import MANIFEST, read_manifest
 from modelwright.core.errors import UsageError, from_os_error
 from modelwright.inference.background import BackgroundEngine
 from modelwright.inference.engine import Engine
-from modelwright.inference.threads import decoding_threads
-from modelwright.models.pretrained import load_config
+from modelwright.inference.threads import use_decoding_threads
 from modelwright.serving.access.keys import KeyFile
 from modelwright.serving.access.origin_guard import is_loopback
 from modelwright.serving.app import create_app
@@ -121,7 +119,7 @@ def run_app(
 
 def load_engine(folder: Path) -> Engine:
     """Load a model to answer people with, on as many threads as suit it."""
-    torch.set_num_threads(decoding_threads(load_config(folder).parameter_count()))
+    use_decoding_threads(folder)
     return Engine.load(folder, weights="auto")
 
 

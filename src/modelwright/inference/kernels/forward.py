@@ -91,6 +91,8 @@ class Scratch(NamedTuple):
     gate, up : float32 (N, I)
     mixed : float32 (N, C)
     scores : float32 (P, H / K, context rounded up to blocks)
+    low, change : float32 (P, N, rank), (N, widest)
+        Of adapters.
     """
 
     stream: Floats
@@ -105,16 +107,22 @@ class Scratch(NamedTuple):
     up: Floats
     mixed: Floats
     scores: Floats
+    low: Floats
+    change: Floats
 
 
 @njit(nogil=True, cache=True)
-def forward(weights, step, scratch, embedded, keys, values, hidden, counter, thread, threads):
+def forward(
+    weights, changes, step, scratch, embedded, keys, values, hidden, counter, thread, threads
+):
     """Run all layers; every thread calls this with its own number.
 
     Parameters
     ----------
     weights, step, scratch : Weights, Step, Scratch
         What to run, on what, and where.
+    changes : int64 (layers, 7, 9)
+        An adapter, as ``packed_adapter.py`` has it.
     embedded : float32 (N, C)
         Embeddings of the tokens.
     keys, values : float32 (layers, blocks, BLOCK_SIZE, K, D)
@@ -134,7 +142,7 @@ def forward(weights, step, scratch, embedded, keys, values, hidden, counter, thr
     for row in range(rows):
         copy(embedded[row], stream[row])
     for layer in range(weights.matrices.shape[0]):
-        matrices = weights.matrices[layer]
+        matrices, adapted = weights.matrices[layer], changes[layer]
         for row in range(rows):
             rms_norm(
                 stream[row], weights.attention_norm[layer], weights.epsilon, normed[row, :width]
@@ -142,11 +150,15 @@ def forward(weights, step, scratch, embedded, keys, values, hidden, counter, thr
         if matrices[QUERY, 0] >= INT8:
             quantize(normed, width, rows, quantized, scales)
         for matrix, outputs, y in (
-            (matrices[QUERY], queries_width, scratch.queries),
-            (matrices[KEY], keys_width, scratch.keys),
-            (matrices[VALUE], keys_width, scratch.values),
+            (QUERY, queries_width, scratch.queries),
+            (KEY, keys_width, scratch.keys),
+            (VALUE, keys_width, scratch.values),
         ):
-            linear(matrix, width, outputs, normed, quantized, scales, y, rows, thread, threads)
+            linear(
+                matrices[matrix], width, outputs,
+                normed, quantized, scales, y, rows, thread, threads,
+            )  # fmt: skip
+            _adapt(adapted[matrix], width, outputs, normed, scratch, y, rows, thread, threads)
         wait_for_all(counter, threads)
         _attention(weights, step, scratch, keys[layer], values[layer], layer, rows, thread, threads)
         wait_for_all(counter, threads)
@@ -156,6 +168,10 @@ def forward(weights, step, scratch, embedded, keys, values, hidden, counter, thr
             matrices[OUTPUT], queries_width, width,
             scratch.found, quantized, scales, mixed, rows, thread, threads,
         )  # fmt: skip
+        _adapt(
+            adapted[OUTPUT], queries_width, width,
+            scratch.found, scratch, mixed, rows, thread, threads,
+        )  # fmt: skip
         wait_for_all(counter, threads)
         for row in range(rows):
             for index in range(width):
@@ -163,8 +179,12 @@ def forward(weights, step, scratch, embedded, keys, values, hidden, counter, thr
             rms_norm(stream[row], weights.feed_forward_norm[layer], weights.epsilon, normed[row])
         if matrices[GATE, 0] >= INT8:
             quantize(normed, width, rows, quantized, scales)
-        for matrix, y in ((matrices[GATE], scratch.gate), (matrices[UP], scratch.up)):
-            linear(matrix, width, inner, normed, quantized, scales, y, rows, thread, threads)
+        for matrix, y in ((GATE, scratch.gate), (UP, scratch.up)):
+            linear(
+                matrices[matrix], width, inner,
+                normed, quantized, scales, y, rows, thread, threads,
+            )  # fmt: skip
+            _adapt(adapted[matrix], width, inner, normed, scratch, y, rows, thread, threads)
         first, end = share(inner, thread, threads)
         for row in range(rows):
             silu_times(scratch.gate[row], scratch.up[row], first, end)
@@ -175,6 +195,7 @@ def forward(weights, step, scratch, embedded, keys, values, hidden, counter, thr
             matrices[DOWN], inner, width,
             scratch.gate, quantized, scales, mixed, rows, thread, threads,
         )  # fmt: skip
+        _adapt(adapted[DOWN], inner, width, scratch.gate, scratch, mixed, rows, thread, threads)
         wait_for_all(counter, threads)
         for row in range(rows):
             for index in range(width):
@@ -183,6 +204,21 @@ def forward(weights, step, scratch, embedded, keys, values, hidden, counter, thr
     if thread == 0:
         for row in range(rows):
             rms_norm(stream[row], weights.final_norm, weights.epsilon, hidden[row])
+
+
+@njit(nogil=True)
+def _adapt(change, width, outputs, x, scratch, y, rows, thread, threads):
+    """Add an adapter's change B · A · x to this thread's share of y."""
+    rank = change[0]
+    if rank == 0:
+        return
+    low, none, scales = scratch.low[thread], scratch.quantized[thread], scratch.scales[thread]
+    linear(change[1:5], width, rank, x, none, scales, low, rows, 0, 1)
+    linear(change[5:9], rank, outputs, low, none, scales, scratch.change, rows, thread, threads)
+    first, end = share(outputs, thread, threads)
+    for row in range(rows):
+        for index in range(first, end):
+            y[row, index] += scratch.change[row, index]
 
 
 @njit(nogil=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -92,18 +92,26 @@ def use_adapter(model: nn.Module, name: str) -> None:
         module.active = name
 
 
-@contextmanager
-def without_adapters(model: nn.Module) -> Iterator[None]:
+def without_adapters(model: nn.Module) -> AbstractContextManager[None]:
     """Inside, the model gives the outputs of its base, bit for bit; nothing is copied."""
-    modules = [module for _, module in adapted_modules(model)]
-    before = [module.active for module in modules]
-    for module in modules:
-        module.active = None
+    return with_adapter(model, None)
+
+
+@contextmanager
+def with_adapter(model: nn.Module, name: str | None) -> Iterator[None]:
+    """Inside, the model speaks with that adapter, or with none; what is trained stays as it is."""
+    before = active_adapter(model)
+    switch_adapter(model, name)
     try:
         yield
     finally:
-        for module, active in zip(modules, before, strict=True):
-            module.active = active
+        switch_adapter(model, before)
+
+
+def switch_adapter(model: nn.Module, name: str | None) -> None:
+    """Let the model speak with that adapter, or with none; what is trained stays as it is."""
+    for _, module in adapted_modules(model):
+        module.active = name
 
 
 def remove_adapter(model: nn.Module, name: str) -> None:
