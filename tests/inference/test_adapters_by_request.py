@@ -10,7 +10,7 @@ from modelwright.core.errors import InputError, UsageError
 from modelwright.inference.engine import Engine
 from modelwright.inference.networks import WeightChoice
 from modelwright.inference.sampling import SamplingParams
-from modelwright.models.adapters.attach import add_adapter, adapter_parameters
+from modelwright.models.adapters.attach import adapter_parameters, add_adapter
 from modelwright.models.adapters.config import AdapterConfig
 from modelwright.models.adapters.merge import merge_adapter
 from modelwright.models.adapters.peft_folder import load_adapter, save_adapter

@@ -50,7 +50,7 @@ class Update:
     finish_reason : {"stop", "length", "abort"} or None
         Set in the last update.
     alternatives : tuple of TokenLogProbability
-        Of the new token, where the parameters ask for them.
+        Of the new tokens, where the parameters ask for them.
     """
 
     text: str
@@ -292,12 +292,16 @@ class BackgroundEngine:
         sequence = output.sequence
         generation = self._generations[sequence]
         if self.on_token is not None:
-            self.on_token(sequence)
+            for _ in range(output.tokens):
+                self.on_token(sequence)
         if sequence.is_finished:
             self._forget(sequence)
             if self.on_end is not None:
                 self.on_end(sequence)
-        tokens, alternatives = len(sequence.generated), tuple(sequence.alternatives[-1:])
+        tokens, alternatives = (
+            len(sequence.generated),
+            tuple(sequence.alternatives[-output.tokens :]),
+        )
         generation.deliver(Update(output.text, tokens, sequence.finish_reason, alternatives))
 
     def _abort(self, generation: Generation) -> None:

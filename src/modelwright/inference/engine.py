@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from modelwright.core.errors import InputError, UsageError
-from modelwright.inference.adjustments import adjusted
 from modelwright.inference.block_manager import BlockManager
 from modelwright.inference.completion import Completion, completion_of
 from modelwright.inference.kv_cache import KVCache, cache_blocks
-from modelwright.inference.log_probabilities import token_log_probabilities
 from modelwright.inference.model_runner import ModelRunner
 from modelwright.inference.networks import WeightChoice, make_network
-from modelwright.inference.sampler import chosen_log_probabilities, make_generator, sample
+from modelwright.inference.next_tokens import next_tokens
+from modelwright.inference.sampler import make_generator
 from modelwright.inference.sampling import MAX_SEED, SamplingParams
-from modelwright.inference.scheduler import Scheduler
+from modelwright.inference.scheduler import Part, Scheduler
 from modelwright.inference.scoring import embeddings_of, log_probabilities_of
 from modelwright.inference.sequence import FinishReason, Sequence
+from modelwright.inference.speculation import repeated
 from modelwright.inference.structured import Structures
 from modelwright.models.adapters.attach import active_adapter, remove_adapter, switch_adapter
 from modelwright.models.adapters.peft_folder import load_adapter
@@ -55,13 +57,16 @@ class StepOutput:
     Attributes
     ----------
     sequence : Sequence
-        The sequence, with the new token already in it.
+        The sequence, with the new tokens already in it.
     text : str
         Its new text, often empty while characters or stop strings are incomplete.
+    tokens : int
+        How many tokens are new; more than one where guesses came true.
     """
 
     sequence: Sequence
     text: str
+    tokens: int
 
 
 class Engine:
@@ -78,15 +83,21 @@ class Engine:
     max_sequences : int
         Most sequences that run at once; the others wait.
     step_tokens : int
-        Most tokens that a step runs: fewer keep the time between two tokens of an answer short
-        while others' prompts come in, more run prompts faster.
+        Most tokens that a step runs: fewer keep answers flowing while prompts come in, more run
+        prompts faster.
     cache_tokens : int, optional
         Tokens whose keys and values are kept; by default as many as ``max_sequences`` of the
         longest may have, or what fits into half of the free memory.
     weights : str
-        How the model is run: one of :data:`~modelwright.inference.networks.WeightChoice`. With the
-        kernels, that is all but ``model``, a text with a seed comes out the same to the bit
-        whatever else is generated beside it.
+        How the model is run (``networks.py``). With the kernels, that is all but ``model``, a text
+        with a seed comes out the same to the bit whatever else is generated beside it.
+    speculate : int
+        Most tokens that are guessed ahead from what a text repeats (``speculation.py``).
+
+    Attributes
+    ----------
+    draft_tokens, accepted_tokens : int
+        Tokens guessed so far, and those of them that came true.
 
     Notes
     -----
@@ -110,6 +121,7 @@ class Engine:
         step_tokens: int = STEP_TOKENS,
         cache_tokens: int | None = None,
         weights: WeightChoice = "model",
+        speculate: int = 0,
     ):
         if max_sequences < 1:
             raise UsageError(f"max_sequences must be at least 1; got {max_sequences}")
@@ -129,7 +141,9 @@ class Engine:
         self.max_sequences = max_sequences
         self.context_length = model.config.max_position_embeddings
         blocks = cache_blocks(model, max_sequences, cache_tokens)
-        self.scheduler = Scheduler(BlockManager(blocks), max_sequences, step_tokens)
+        drafts = partial(repeated, tokens=speculate) if speculate else None
+        self.scheduler = Scheduler(BlockManager(blocks), max_sequences, step_tokens, drafts)
+        self.draft_tokens = self.accepted_tokens = 0
         weight = model.model.embed_tokens.weight
         self.device = weight.device
         cache = KVCache(model.config, blocks, weight.device, weight.dtype)
@@ -145,8 +159,11 @@ class Engine:
         folder: Path,
         *,
         max_sequences: int = 16,
+        step_tokens: int = STEP_TOKENS,
+        cache_tokens: int | None = None,
         device: str = "auto",
         weights: WeightChoice = "model",
+        speculate: int = 0,
     ) -> Engine:
         """Open a model folder; in bfloat16 on CUDA, as ``weights`` says or in float32 elsewhere.
 
@@ -163,7 +180,15 @@ class Engine:
             # Parameters only: the rotary tables lose far positions in bfloat16.
             for parameter in model.parameters():
                 parameter.data = parameter.data.bfloat16()
-        return cls(model, Tokenizer.load(folder), max_sequences=max_sequences, weights=weights)
+        return cls(
+            model,
+            Tokenizer.load(folder),
+            max_sequences=max_sequences,
+            step_tokens=step_tokens,
+            cache_tokens=cache_tokens,
+            weights=weights,
+            speculate=speculate,
+        )
 
     @property
     def has_work(self) -> bool:
@@ -260,20 +285,34 @@ class Engine:
             self.scheduler.blocks.forget()
             raise
         for part in parts:
-            part.sequence.computed = part.end
-        sequences = [part.sequence for part in parts if part.is_last]
-        if not sequences:
-            return []
-        logits = adjusted(said, sequences, self._end_tokens)
-        params = [sequence.params for sequence in sequences]
-        tokens = sample(logits, params, [sequence.generator for sequence in sequences])
-        if any(one.log_probabilities for one in params):
-            found = chosen_log_probabilities(logits, tokens, params).tolist()
-            for sequence, value in zip(sequences, found, strict=True):
-                if sequence.params.log_probabilities:
-                    sequence.log_probabilities.append(value)
-        _keep_alternatives(sequences, said, tokens)
-        return [self._advance(*pair) for pair in zip(sequences, tokens.tolist(), strict=True)]
+            part.sequence.computed = part.end - len(part.draft)
+        return self._say([part for part in parts if part.is_last], said)
+
+    def _say(self, parts: list[Part], said: Tensor) -> list[StepOutput]:
+        """Draw the next tokens of parts; ``said`` are the logits behind each and in its draft."""
+        outputs = dict[Sequence, StepOutput]()
+        starts = list(accumulate((1 + len(part.draft) for part in parts), initial=0))
+        going = list(zip(parts, starts, strict=False))
+        number = 0  # of the token in this step
+        while going:
+            rows = [start + number for _, start in going]
+            sequences = [part.sequence for part, _ in going]
+            drawn = next_tokens(sequences, said[rows], self._end_tokens)
+            still = []
+            for (part, start), token in zip(going, drawn, strict=True):
+                sequence = part.sequence
+                if number:  # the guess before this token was right, and has been run
+                    sequence.computed += 1
+                text = self._advance(sequence, token)
+                before = outputs.get(sequence, StepOutput(sequence, "", 0))
+                outputs[sequence] = StepOutput(sequence, before.text + text, number + 1)
+                is_guessed = number < len(part.draft) and token == part.draft[number]
+                if is_guessed and not sequence.is_finished:
+                    still.append((part, start))
+            self.accepted_tokens += len(still)
+            going, number = still, number + 1
+        self.draft_tokens += sum(len(part.draft) for part in parts)
+        return list(outputs.values())
 
     def abort(self, sequence: Sequence) -> None:
         """Cancel a sequence and free its place; one that has ended stays as it is."""
@@ -384,14 +423,14 @@ class Engine:
                     self.context_length,
                 )
 
-    def _advance(self, sequence: Sequence, token: int) -> StepOutput:
-        """Add a token to a sequence, and end it where it must end."""
+    def _advance(self, sequence: Sequence, token: int) -> str:
+        """Add a token to a sequence, and end it where it must end; gives the new text."""
         text = sequence.append(token, self.tokenizer.token_bytes(token))
         reason = self._reason_to_finish(sequence, token)
         if reason is not None:
             self.scheduler.remove(sequence)
             text += sequence.finish(reason)
-        return StepOutput(sequence, text)
+        return text
 
     def _reason_to_finish(self, sequence: Sequence, token: int) -> FinishReason | None:
         if sequence.matcher is not None and sequence.matcher.has_failed:
@@ -404,17 +443,6 @@ class Engine:
         if is_full or len(sequence.generated) >= sequence.params.max_tokens:
             return "length"
         return None
-
-
-def _keep_alternatives(sequences: list[Sequence], logits: Tensor, tokens: Tensor) -> None:
-    """Add to the sequences that ask for it how likely their new tokens were, and which others."""
-    rows = [row for row, one in enumerate(sequences) if one.params.alternatives is not None]
-    if not rows:
-        return
-    wanted = [sequences[row].params.alternatives or 0 for row in rows]
-    found = token_log_probabilities(logits[rows], tokens[rows], wanted)
-    for row, one in zip(rows, found, strict=True):
-        sequences[row].alternatives.append(one)
 
 
 def _with_own_seed(params: SamplingParams, index: int) -> SamplingParams:

@@ -53,13 +53,17 @@ class ModelRunner:
         -------
         Tensor
             Logits (B, vocabulary_size), float32, of the token after each part that is its
-            sequence's last.
+            sequence's last, and before that of each token of its draft.
         """
         hidden = self._hidden_states(parts)
         for part, states in zip(parts, hidden, strict=True):
             self._keep_prompt_alternatives(part, states)
-        last = [states[-1] for part, states in zip(parts, hidden, strict=True) if part.is_last]
-        return self._logits(torch.stack(last)) if last else hidden[0].new_zeros(0, 0)
+        last = [
+            states[-1 - len(part.draft) :]
+            for part, states in zip(parts, hidden, strict=True)
+            if part.is_last
+        ]
+        return self._logits(torch.cat(last)) if last else hidden[0].new_zeros(0, 0)
 
     def _hidden_states(self, parts: list[Part]) -> list[Tensor]:
         """Those of each part (T, C); sequences with the same adapter are run together."""

@@ -7,6 +7,7 @@ cache, and each step hands out a budget of tokens to run (as vLLM's scheduler ha
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from modelwright.inference.block_manager import BlockManager
@@ -15,11 +16,15 @@ from modelwright.inference.sequence import Sequence, SequenceStatus
 
 @dataclass(frozen=True)
 class Part:
-    """What a step runs of one sequence: ``count`` tokens from the one at ``start`` on."""
+    """What a step runs of one sequence: ``count`` tokens from the one at ``start`` on.
+
+    The last of them may be a ``draft``: tokens that are guessed to come next.
+    """
 
     sequence: Sequence
     start: int
     count: int
+    draft: tuple[int, ...] = ()
 
     @property
     def end(self) -> int:
@@ -29,7 +34,12 @@ class Part:
     @property
     def is_last(self) -> bool:
         """Whether the sequence's next token comes out of this step."""
-        return self.end == self.sequence.length
+        return self.end - len(self.draft) == self.sequence.length
+
+    @property
+    def tokens(self) -> list[int]:
+        """The tokens themselves."""
+        return [*self.sequence.tokens[self.start : self.end], *self.draft]
 
 
 class Scheduler:
@@ -44,6 +54,8 @@ class Scheduler:
     step_tokens : int
         Most tokens in one step, so that a long prompt cannot hold up the running sequences for
         long: it is run in pieces.
+    drafts : callable, optional
+        Guesses what comes next in a sequence (``speculation.py``); guesses are run with it.
 
     Attributes
     ----------
@@ -55,7 +67,14 @@ class Scheduler:
         Tokens of all admitted texts so far, and those of them that were in the cache already.
     """
 
-    def __init__(self, blocks: BlockManager, max_sequences: int, step_tokens: int):
+    def __init__(
+        self,
+        blocks: BlockManager,
+        max_sequences: int,
+        step_tokens: int,
+        drafts: Callable[[Sequence], list[int]] | None = None,
+    ):
+        self._drafts = drafts
         self.blocks = blocks
         self.max_sequences, self.step_tokens = max_sequences, step_tokens
         self.waiting = deque[Sequence]()
@@ -76,7 +95,7 @@ class Scheduler:
         before = self.preemptions
         parts = self._continue_running()
         for part in parts:
-            self.blocks.remember(part.sequence, part.end)
+            self.blocks.remember(part.sequence, part.end - len(part.draft))
         if self.preemptions == before:
             parts += self._admit(self.step_tokens - sum(part.count for part in parts))
         return sorted(parts, key=lambda part: part.count > 1)
@@ -97,6 +116,9 @@ class Scheduler:
             count = min(sequence.missing, budget)
             if not count or sequence.status is not SequenceStatus.RUNNING:
                 continue
+            # What is left of the budget goes to prompts: guesses come out of a fair share.
+            draft = self._draft(sequence, budget // len(self.running) - count)
+            count += len(draft)
             while not self.blocks.reserve(sequence, sequence.computed + count):
                 newest = self.running[-1]
                 given_up = parts.pop(newest, None)
@@ -105,9 +127,15 @@ class Scheduler:
                 if newest is sequence:
                     break
             else:
-                parts[sequence] = Part(sequence, sequence.computed, count)
+                parts[sequence] = Part(sequence, sequence.computed, count, draft)
                 budget -= count
         return list(parts.values())
+
+    def _draft(self, sequence: Sequence, most: int) -> tuple[int, ...]:
+        if self._drafts is None or sequence.missing > 1 or most < 1:
+            return ()
+        left = sequence.params.max_tokens - len(sequence.generated) - 1
+        return tuple(self._drafts(sequence)[: max(0, min(most, left))])
 
     def _admit(self, budget: int) -> list[Part]:
         parts = []

@@ -32,7 +32,7 @@ class StepLayout:
         self.rows = list[int]()
         self.blocks = [part.sequence.blocks for part in parts]
         for row, part in enumerate(parts):
-            self.tokens += part.sequence.tokens[part.start : part.end]
+            self.tokens += part.tokens
             self.positions += range(part.start, part.end)
             self.slots += slots_of(part.sequence.blocks, part.start, part.count)
             self.rows += [row] * part.count
