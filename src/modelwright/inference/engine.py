@@ -86,8 +86,7 @@ class Engine:
         Most tokens that a step runs: fewer keep answers flowing while prompts come in, more run
         prompts faster.
     cache_tokens : int, optional
-        Tokens whose keys and values are kept; by default as many as ``max_sequences`` of the
-        longest may have, or what fits into half of the free memory.
+        Room in the cache; by default for ``max_sequences`` of full length, or half the memory.
     weights : str
         How the model is run (``networks.py``). With the kernels, that is all but ``model``, a text
         with a seed comes out the same to the bit whatever else is generated beside it.
