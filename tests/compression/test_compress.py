@@ -23,7 +23,7 @@ from modelwright.models.quantization.base import linear_layers, quantize_base, q
 from modelwright.models.quantization.int4 import Int4Linear
 from modelwright.models.transformer import CausalLM
 
-FEW = ("--max-text-bytes", 3000, "--calibration-windows", 16)
+FEW = ("--max-text-bytes", 3000, "--speed-tokens", 0, "--calibration-windows", 16)
 
 
 def run(*arguments: object) -> None:
@@ -31,7 +31,7 @@ def run(*arguments: object) -> None:
 
 
 def compress(model: Path, corpus: Artifact, out: Path, method: str, *more: object) -> Manifest:
-    few = FEW if "--calibration" in more else FEW[:2]
+    few = FEW if "--calibration" in more else FEW[:4]
     run(
         "compress", "--model", model, "--corpus", corpus.path, "--method", method,
         "--out", out, *few, *more,
@@ -70,7 +70,6 @@ def test_a_quantized_model_is_smaller_and_runs(
     table = json.loads((out / "log" / "compression.json").read_text())
     assert (table["method"], table["calibration"]) == (method, calibration)
     assert table["after"]["bits_per_byte"] == pytest.approx(metrics["bits_per_byte"], abs=1e-6)
-    assert table["before"]["tokens_per_second"].keys() == {"1", "16"}
     engine = Engine.load(out, device="cpu")
     said = engine.generate([engine.tokenizer.encode("It was")], SamplingParams(max_tokens=8))
     assert len(said[0].tokens) > 0
@@ -98,6 +97,16 @@ def test_the_same_command_gives_the_same_model(
         compress(model_folder, corpus, tmp_path / name, "int4", "--calibration", "gptq")
     one, two = (open_artifact(tmp_path / name, "model").manifest for name in ("one", "two"))
     assert one.digest == two.digest
+
+
+def test_the_speed_is_measured(model_folder: Path, corpus: Artifact, tmp_path: Path) -> None:
+    manifest = compress(model_folder, corpus, tmp_path / "out", "int8", "--speed-tokens", 4)
+    table = json.loads((tmp_path / "out" / "log" / "compression.json").read_text())
+    for when, suffix in (("before", "_before"), ("after", "")):
+        for count in ("1", "16"):
+            speed = manifest.metrics[f"tokens_per_second_{count}{suffix}"]
+            assert speed == pytest.approx(table[when]["tokens_per_second"][count], abs=0.1)
+            assert speed > 0
 
 
 def zeros_of(folder: Path) -> dict[str, Tensor]:
@@ -191,6 +200,8 @@ def test_it_is_evaluated_as_any_other(model_folder: Path, corpus: Artifact, tmp_
         (("int8", "--group-size", 64), "group_size is of no use with int8"),
         (("2:4", "--sparsity", 0.4), "sparsity is of no use with 2:4"),
         (("int4", "--recovery-steps", 3), "recovery_steps is of no use with int4"),
+        (("2:4", "--recovery-rows", 4), "recovery_rows is of no use without recovery_steps"),
+        (("int4", "--calibration-windows", 4), "is of no use without calibration"),
         ((), "method"),
     ],
 )
@@ -218,7 +229,7 @@ def test_a_quantized_model_is_not_compressed_again(
 def test_widths_without_groups_are_refused(
     model_folder: Path, corpus: Artifact, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="groups of 128 weights do not divide"):
+    with pytest.raises(InputError, match="groups of 128 weights do not divide layers of 64, 128"):
         compress(model_folder, corpus, tmp_path / "out", "int4", "--group-size", 128)
 
 
@@ -240,4 +251,3 @@ def test_a_corpus_without_a_split(
         return
     metrics = compress(model_folder, corpus, out, "int4", "--calibration", "gptq").metrics
     assert "bits_per_byte" not in metrics
-    assert metrics["tokens_per_second_1"] > 0

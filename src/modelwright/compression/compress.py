@@ -191,7 +191,7 @@ def _measured(
             fix="compress the model that it was made from",
         )
     with job.progress.task(f"held-out text, {when}", held_out.text_bytes, "bytes") as task:
-        return measure(engine, folder, held_out.texts, task.update)
+        return measure(engine, folder, held_out.texts, job.settings.speed_tokens, task.update)
 
 
 def _metrics(measures: Measures, suffix: str) -> dict[str, float]:

@@ -14,7 +14,7 @@ from modelwright.inference.sampling import SamplingParams
 SEQUENCES = (1, 16)
 """How many sequences grow together when the speed is measured."""
 
-NEW_TOKENS, WARM_UP_TOKENS = 64, 4
+WARM_UP_TOKENS = 4
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Measures:
     bits_per_byte : float or None
         On held-out text; None where there is none.
     tokens_per_second : dict of int to float
-        Of generation, by the number of sequences that grow together.
+        Of generation, by the number of sequences that grow together; empty where it was not
+        measured.
     """
 
     weight_bytes: int
@@ -41,7 +42,11 @@ class Measures:
 
 
 def measure(
-    engine: Engine, folder: Path, texts: Sequence[str], on_progress: Callable[[int], None]
+    engine: Engine,
+    folder: Path,
+    texts: Sequence[str],
+    new_tokens: int,
+    on_progress: Callable[[int], None],
 ) -> Measures:
     """Measure a model.
 
@@ -53,11 +58,14 @@ def measure(
         Where it lies.
     texts : sequence of str
         Held-out text.
+    new_tokens : int
+        Of each sequence when the speed is measured, as far as the context holds; 0 measures none.
     on_progress : callable
         Called with the number of bytes of text that are scored.
     """
     bits = bits_per_byte(engine, texts, on_progress) if texts else None
-    speeds = {count: tokens_per_second(engine, count) for count in SEQUENCES}
+    tried = SEQUENCES if new_tokens else ()
+    speeds = {count: tokens_per_second(engine, count, new_tokens) for count in tried}
     return Measures(weight_bytes(folder), bits, speeds)
 
 
@@ -66,12 +74,11 @@ def weight_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
 
 
-def tokens_per_second(engine: Engine, sequences: int) -> float:
+def tokens_per_second(engine: Engine, sequences: int, new_tokens: int) -> float:
     """New tokens in a second while so many sequences grow together from the start of a document."""
     prompts = [[engine.tokenizer.end_of_text]] * sequences
-    room = engine.context_length - 1
-    engine.generate(prompts, _greedy(min(WARM_UP_TOKENS, room)))
-    count = min(NEW_TOKENS, room)
+    count = min(new_tokens, engine.context_length - 1)
+    engine.generate(prompts, _greedy(min(WARM_UP_TOKENS, count)))
     started = time.perf_counter()
     engine.generate(prompts, _greedy(count))
     return count * sequences / (time.perf_counter() - started)

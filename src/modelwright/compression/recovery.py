@@ -61,7 +61,7 @@ def recover(
         shards, length, asked.recovery_rows, settings.micro_batch_rows, asked.seed
     )
     model.train()
-    fitted = fit(
+    return fit(
         job,
         settings,
         model,
@@ -72,5 +72,3 @@ def recover(
         model.config.flops_per_token(length),
         callbacks=[Masking(model, masks)],
     )
-    model.eval()
-    return fitted

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from modelwright.core.settings import Settings, is_set
+from modelwright.core.settings import EXECUTION, Settings, is_set
 
 Method = Literal["int8", "int4", "nf4", "magnitude", "2:4"]
 Calibration = Literal["none", "gptq", "awq", "wanda"]
@@ -24,6 +24,13 @@ _ONLY_FOR: dict[str, tuple[Method, ...]] = {
     "recovery_steps": ("magnitude", "2:4"),
 }
 """The methods that a setting is of use for."""
+
+_ONLY_WITH = {
+    "calibration_windows": "calibration",
+    "recovery_rows": "recovery_steps",
+    "recovery_rate": "recovery_steps",
+}
+"""The setting without which another one is of no use."""
 
 
 class CompressSettings(Settings):
@@ -62,6 +69,12 @@ class CompressSettings(Settings):
     max_text_bytes: int = Field(
         65_536, gt=0, description="bytes of held-out text to measure on; more text is sampled"
     )
+    speed_tokens: int = Field(
+        64,
+        ge=0,
+        description="new tokens of each sequence when the speed is measured; 0 measures none",
+        json_schema_extra={EXECUTION: True},
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to compute")
     seed: int = Field(
         0, ge=0, lt=1 << 63, description="decides which texts are sampled, and their order"
@@ -77,4 +90,7 @@ class CompressSettings(Settings):
         for name, methods in _ONLY_FOR.items():
             if is_set(self, name) and self.method not in methods:
                 raise ValueError(f"{name} is of no use with {self.method}")
+        for name, needed in _ONLY_WITH.items():
+            if is_set(self, name) and not is_set(self, needed):
+                raise ValueError(f"{name} is of no use without {needed}")
         return self

@@ -18,10 +18,10 @@ from modelwright.models.quantization.bitsandbytes_format import (
     read_layer,
     read_tensors,
     write_layer,
-    write_tensors,
 )
 from modelwright.models.quantization.linear import QuantizedLinear
 from modelwright.models.quantization.nf4_linear import NF4Linear
+from modelwright.models.quantization.stored import write_quantized
 from modelwright.models.transformer import CausalLM
 
 TOKENS = torch.arange(24).view(2, 12)
@@ -83,7 +83,10 @@ def test_a_quantized_model_is_refused(tiny_model: CausalLM) -> None:
 def test_a_model_comes_back_from_their_names(double: bool, tiny_model: CausalLM) -> None:
     empty = CausalLM(tiny_model.config).eval()
     quantize_base(tiny_model, "nf4", double)
-    tensors = {name: one.clone() for name, one in write_tensors(tiny_model).items()}
+    stored, config = write_quantized(tiny_model, tiny_model.state_dict())
+    assert config is not None
+    assert config["bnb_4bit_use_double_quant"] == double
+    tensors = {name: one.clone() for name, one in stored.items()}
     name = "model.layers.0.mlp.up_proj.weight"
     assert tensors[name].dtype == torch.uint8
     assert tensors[name].shape == (96 * 64 // 2, 1)

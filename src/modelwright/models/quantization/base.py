@@ -88,17 +88,20 @@ def dequantized(layer: QuantizedLinear) -> nn.Linear:
     return linear_of(layer.dequantize(), layer.bias)
 
 
-def _quantized(layer: nn.Linear, form: Format, double: bool, group: int | None) -> QuantizedLinear:
-    if form == "nf4":
-        return NF4Linear.of(layer, double)
-    if form == "int8" or group is None:
-        return Int8Linear.of(layer)
-    return Int4Linear.of(layer, group)
-
-
 def linear_of(weight: torch.Tensor, bias: nn.Parameter | None) -> nn.Linear:
     """A linear layer of a weight (out, in) and a bias (out,)."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
     layer.weight = nn.Parameter(weight)
     layer.bias = bias  # type: ignore[assignment]  # declared without None
     return layer
+
+
+def _quantized(layer: nn.Linear, form: Format, double: bool, group: int | None) -> QuantizedLinear:
+    match form:
+        case "nf4":
+            return NF4Linear.of(layer, double)
+        case "int8":
+            return Int8Linear.of(layer)
+        case "int4":
+            assert group is not None  # it was chosen for all layers
+            return Int4Linear.of(layer, group)

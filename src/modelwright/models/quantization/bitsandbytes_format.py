@@ -36,17 +36,6 @@ def write_config(is_double: bool) -> dict[str, Any]:
     }
 
 
-def write_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """All tensors of a model, those of NF4 layers under bitsandbytes' names."""
-    tensors = model.state_dict()
-    for name, layer in model.named_modules():
-        if isinstance(layer, NF4Linear):
-            for own in ("packed", "absmax", "nested_absmax", "offset"):
-                tensors.pop(f"{name}.{own}", None)
-            tensors |= {f"{name}.{key}": tensor for key, tensor in write_layer(layer).items()}
-    return tensors
-
-
 def read_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rewrite the layers that lie in NF4 among ``tensors``; returns the tensors that are left.
 

@@ -102,6 +102,7 @@ def group_for(widths: Iterable[int], wanted: int | None = None) -> int:
         raise InputError(
             f"groups of {' or '.join(map(str, sizes))} weights do not divide layers of "
             f"{', '.join(map(str, widths))} inputs",
-            fix="use int8, which needs no groups, or a model whose widths are multiples of 32",
+            fix="use groups that do, or int8, which needs none; widths that are multiples of 32 "
+            "leave the choice",
         )
     return fitting[0]
