@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -15,7 +16,14 @@ from torch import Tensor
 from modelwright.core.errors import InputError, ModelwrightError
 from modelwright.core.files import PARTIAL_SUFFIX, sync_file, sync_folder, write_json
 from modelwright.models.config import TransformerConfig
+from modelwright.models.families.rotary_decoder import as_they_are
 from modelwright.models.families.table import family_named, read_config
+from modelwright.models.quantization.stored import (
+    CONFIG_KEY,
+    own_tensors,
+    read_quantized,
+    write_quantized,
+)
 from modelwright.models.sharded import whole
 from modelwright.models.transformer import CausalLM, DecoderModel
 
@@ -32,33 +40,27 @@ def load_config(folder: Path) -> TransformerConfig:
     InputError
         If the folder holds no model, or one of a kind not known here.
     """
-    path = folder / CONFIG
-    if not path.is_file():
-        raise InputError(
-            "no model here: config.json is missing", where=folder, fix="check the path"
-        )
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"config.json is damaged: {error}", where=path) from None
-    return read_config(config, str(path))
+    return read_config(_config_of(folder), str(folder / CONFIG))
 
 
 def load_model(folder: Path, device: torch.device | str = "cpu") -> CausalLM:
     """Open a model folder, ours or one that ``transformers`` wrote, in fp32.
 
-    Weights that are stored in another number format are converted.
+    Weights that are stored in another floating format are converted; quantized ones stay in their
+    few bits (:mod:`modelwright.models.quantization.stored`).
 
     Raises
     ------
     InputError
         If files are missing or damaged, or tensors do not fit ``config.json``.
     """
-    config = load_config(folder)
+    content = _config_of(folder)
+    config = read_config(content, str(folder / CONFIG))
     tensors = family_named(config.family).to_our_names(load_weights(folder))
     if config.tie_word_embeddings:
         tensors.pop("lm_head.weight", None)
     model = CausalLM(config)
+    tensors = read_quantized(model, tensors, content.get(CONFIG_KEY), str(folder))
     wrong = shape_problems(model, tensors)
     if wrong:
         raise InputError(
@@ -72,15 +74,51 @@ def save_model(model: CausalLM, folder: Path) -> None:
     """Write ``config.json``, ``generation_config.json`` and ``model.safetensors``.
 
     Names and shapes are those of the model's family, so that ``transformers`` opens the folder.
-    Tied embeddings are stored once, under the embedding's name.
+    Tied embeddings are stored once, under the embedding's name. Quantized layers are stored as the
+    packages compressed-tensors and bitsandbytes do.
+
+    Raises
+    ------
+    InputError
+        If layers are quantized and the family has no names for them.
     """
-    save_tensors_of(model.config, model_tensors(model), folder)
+    tensors, quantization = write_quantized(model, model_tensors(model))
+    if quantization is not None:
+        check_quantizable(model.config)
+    save_tensors_of(model.config, tensors, folder, quantization)
 
 
-def save_tensors_of(config: TransformerConfig, tensors: dict[str, Tensor], folder: Path) -> None:
-    """:func:`save_model` for a model of which only shape and :func:`model_tensors` are there."""
+def check_quantizable(config: TransformerConfig) -> None:
+    """Refuse a family whose quantized layers could not be stored.
+
+    Raises
+    ------
+    InputError
+        If it has other names and shapes than ours for the layers of its blocks.
+    """
+    if family_named(config.family).to_their_names is not as_they_are:
+        raise InputError(
+            f"a quantized model of the family '{config.family}' cannot be stored: the layers of "
+            "its blocks are no linear layers in transformers",
+            fix="use a model of the family qwen3 or llama, or prune this one",
+        )
+
+
+def save_tensors_of(
+    config: TransformerConfig,
+    tensors: dict[str, Tensor],
+    folder: Path,
+    quantization: dict[str, Any] | None = None,
+) -> None:
+    """:func:`save_model` for a model of which only shape and tensors are there.
+
+    ``quantization`` is what ``config.json`` says of tensors that are quantized.
+    """
     family = family_named(config.family)
-    write_json(folder / CONFIG, family.write_config(config))
+    content = family.write_config(config)
+    if quantization is not None:
+        content[CONFIG_KEY] = quantization
+    write_json(folder / CONFIG, content)
     write_json(
         folder / GENERATION_CONFIG,
         {
@@ -91,6 +129,19 @@ def save_tensors_of(config: TransformerConfig, tensors: dict[str, Tensor], folde
         },
     )
     save_tensors(family.to_their_names(tensors), folder / WEIGHTS)
+
+
+def _config_of(folder: Path) -> Any:
+    """The content of a folder's ``config.json``; raises as :func:`load_config`."""
+    path = folder / CONFIG
+    if not path.is_file():
+        raise InputError(
+            "no model here: config.json is missing", where=folder, fix="check the path"
+        )
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"config.json is damaged: {error}", where=path) from None
 
 
 def model_tensors(model: DecoderModel) -> dict[str, Tensor]:
@@ -174,7 +225,12 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 def shape_problems(model: DecoderModel, tensors: dict[str, Tensor]) -> list[str]:
     """What keeps ``tensors`` from filling ``model``: missing, unknown or misshapen tensors."""
-    expected = {name: tuple(tensor.shape) for name, tensor in model_tensors(model).items()}
+    filled = own_tensors(model)  # by what read them
+    expected = {
+        name: tuple(tensor.shape)
+        for name, tensor in model_tensors(model).items()
+        if name not in filled
+    }
     problems = [f"'{name}' is missing" for name in expected if name not in tensors]
     if "score.weight" in tensors and "score.weight" not in expected:
         problems.append("it is a reward model, which scores texts and writes none")

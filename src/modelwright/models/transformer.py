@@ -89,15 +89,7 @@ class Decoder(nn.Module):
         documents: Tensor | None = None,
     ) -> Tensor:
         """Hidden states (B, T, C); see :meth:`DecoderModel.hidden_states`."""
-        # With caches, one row holds the tokens of many sequences.
-        if caches is None and tokens.shape[1] > self.config.max_position_embeddings:
-            raise InputError(
-                f"a sequence of {tokens.shape[1]} tokens does not fit into the model's context of "
-                f"{self.config.max_position_embeddings}"
-            )
-        masks = self._masks(tokens, caches, documents)
-        angles = self._angles(tokens.shape[1], positions)
-        x = self._embed(tokens, positions, documents)
+        x, angles, masks = self.before_blocks(tokens, positions, caches, documents)
         recompute = self.recompute_activations and self.training and caches is None
         # The only randomness in a block that would have to be replayed is that of adapters.
         is_random = recompute and any(isinstance(one, nn.Dropout) for one in self.modules())
@@ -111,6 +103,27 @@ class Decoder(nn.Module):
                 x = layer(x, angles, masks[index], None if caches is None else caches[index])
         out: Tensor = self.norm(x)
         return out
+
+    def before_blocks(
+        self,
+        tokens: Tensor,
+        positions: Tensor | None = None,
+        caches: Sequence[LayerCache] | None = None,
+        documents: Tensor | None = None,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor] | None, list[AttentionMask]]:
+        """What the blocks work on: the embedded tokens (B, T, C), the angles, a mask a block.
+
+        Parameters and errors as in :meth:`DecoderModel.hidden_states`.
+        """
+        # With caches, one row holds the tokens of many sequences.
+        if caches is None and tokens.shape[1] > self.config.max_position_embeddings:
+            raise InputError(
+                f"a sequence of {tokens.shape[1]} tokens does not fit into the model's context of "
+                f"{self.config.max_position_embeddings}"
+            )
+        masks = self._masks(tokens, caches, documents)
+        angles = self._angles(tokens.shape[1], positions)
+        return self._embed(tokens, positions, documents), angles, masks
 
     def _embed(self, tokens: Tensor, positions: Tensor | None, documents: Tensor | None) -> Tensor:
         x: Tensor = self.embed_tokens(tokens)  # (B, T, C)

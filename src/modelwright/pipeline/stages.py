@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from modelwright.compression.settings import CompressSettings
 from modelwright.core.job import Job, Outcome
 from modelwright.core.settings import Settings
 from modelwright.data.settings import (
@@ -243,6 +244,15 @@ STAGES = (
         MergeSettings,
         "modelwright.training.merge:merge",
         inputs=(_TRAINED, Input("adapter", "adapter", ())),
+        in_runs=False,
+    ),
+    Stage(
+        "compress",
+        "Quantize or prune a model, and measure it before and after",
+        "model",
+        CompressSettings,
+        "modelwright.compression.compress:compress",
+        inputs=(Input("model", "model", ("align", "finetune", "pretrain")), _CORPUS),
         in_runs=False,
     ),
     Stage(

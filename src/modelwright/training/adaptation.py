@@ -6,11 +6,12 @@ from pathlib import Path
 
 import torch
 
+from modelwright.core.errors import InputError
 from modelwright.models.adapters.attach import add_adapter
 from modelwright.models.adapters.config import AdapterConfig
 from modelwright.models.adapters.merge import merge_adapter
 from modelwright.models.adapters.peft_folder import has_names_of_peft, save_adapter
-from modelwright.models.quantization.base import quantize_base
+from modelwright.models.quantization.base import is_quantized, quantize_base
 from modelwright.models.transformer import DecoderModel
 from modelwright.training.parallel.world import World
 from modelwright.training.settings import ADAPTER_FOLDER, AdaptationSettings
@@ -31,8 +32,14 @@ def adapt(model: DecoderModel, settings: AdaptationSettings, whole: tuple[str, .
         Which adapter.
     whole : tuple of str
         Modules that are trained whole in any case, as a new head.
+
+    Raises
+    ------
+    InputError
+        If a quantized model is to be trained without an adapter, or quantized once more.
     """
     if settings.adapter is None:
+        check_trainable(model)
         return
     if settings.quantize is not None:
         quantize_base(model, settings.quantize)
@@ -47,6 +54,21 @@ def adapt(model: DecoderModel, settings: AdaptationSettings, whole: tuple[str, .
         modules_to_save=(*settings.adapter_whole, *whole),
     )
     add_adapter(model, config, seed=settings.seed)
+
+
+def check_trainable(model: DecoderModel) -> None:
+    """Refuse a quantized model, whose matrices cannot be trained.
+
+    Raises
+    ------
+    InputError
+        If it is one.
+    """
+    if is_quantized(model):
+        raise InputError(
+            "a quantized model is not trained itself",
+            fix="train an adapter on it (--adapter lora), or the model that it was made from",
+        )
 
 
 def merged(

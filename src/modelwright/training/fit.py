@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from modelwright.training.averaging import AveragingSettings, WeightAverage
 from modelwright.training.batches import Batches
 from modelwright.training.budget import Budget, Horizon
 from modelwright.training.callbacks.averaging import Averaging
+from modelwright.training.callbacks.callback import Callback
 from modelwright.training.callbacks.checkpointing import Checkpointing
 from modelwright.training.callbacks.early_stopping import EarlyStopping
 from modelwright.training.callbacks.measuring import Measure, Measuring
@@ -94,6 +96,7 @@ def fit(
     samples: Samples | None = None,
     prepare: Prepare | None = None,
     guard: GuardSettings | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Fitted:
     """Train ``model`` in place, going on from a checkpoint in the job's scratch folder.
 
@@ -119,6 +122,9 @@ def fit(
         Looks at all micro-batches of a step before the first backward pass.
     guard : GuardSettings, optional
         When a step is bad.
+    callbacks : sequence of Callback
+        Called first after every step: what has to hold of the weights that are averaged, measured
+        and saved.
 
     Raises
     ------
@@ -198,6 +204,7 @@ def fit(
                 precision,
                 settings.max_gradient_norm,
                 [
+                    *callbacks,
                     *([Averaging(average, state.horizon.progress)] if average else []),
                     Measuring(
                         measured,

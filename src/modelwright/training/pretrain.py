@@ -28,6 +28,7 @@ from modelwright.tokens.files import TEMPLATE, TOKENIZER_FILES
 from modelwright.tokens.shards import TokenShards
 from modelwright.tokens.tokenizer import Tokenizer
 from modelwright.tokens.train import MULTIPLE
+from modelwright.training.adaptation import check_trainable
 from modelwright.training.batches import Batch, WindowBatches, next_token_batch
 from modelwright.training.callbacks.early_stopping import check_measured
 from modelwright.training.fit import fit
@@ -168,6 +169,7 @@ def _first_model(
     if asked:
         raise UsageError(f"'{asked[0]}' is that of the base model", fix="leave it out")
     model = load_model(base.path).train()
+    check_trainable(model)
     _check_vocabulary(model, tokenizer, base)
     return model
 

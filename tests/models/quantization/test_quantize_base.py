@@ -18,16 +18,16 @@ from modelwright.models.quantization.bitsandbytes_format import (
     read_layer,
     read_tensors,
     write_layer,
-    write_tensors,
 )
 from modelwright.models.quantization.linear import QuantizedLinear
 from modelwright.models.quantization.nf4_linear import NF4Linear
+from modelwright.models.quantization.stored import write_quantized
 from modelwright.models.transformer import CausalLM
 
 TOKENS = torch.arange(24).view(2, 12)
 
 
-@pytest.mark.parametrize("form", ["nf4", "int8"])
+@pytest.mark.parametrize("form", ["nf4", "int4", "int8"])
 def test_only_linear_layers_of_blocks_are_rewritten(form: str, tiny_model: CausalLM) -> None:
     before = tiny_model(TOKENS).detach()
     size = sum(one.numel() * one.element_size() for one in tiny_model.state_dict().values())
@@ -40,12 +40,12 @@ def test_only_linear_layers_of_blocks_are_rewritten(form: str, tiny_model: Causa
     assert not any(layer.training for layer in tiny_model.modules())
     after = tiny_model(TOKENS).detach()
     distance = float((after - before).norm() / before.norm())
-    assert 0.005 < distance < (0.5 if form == "nf4" else 0.05)
+    assert 0.005 < distance < (0.05 if form == "int8" else 0.5)
     state = tiny_model.state_dict()
     assert sum(one.numel() * one.element_size() for one in state.values()) < 0.8 * size
 
 
-@pytest.mark.parametrize("form", ["nf4", "int8"])
+@pytest.mark.parametrize("form", ["nf4", "int4", "int8"])
 def test_a_quantized_model_is_that_of_its_rounded_weights(form: str, tiny_model: CausalLM) -> None:
     quantize_base(tiny_model, form)
     ordinary = copy.deepcopy(tiny_model)
@@ -73,11 +73,20 @@ def test_a_model_with_adapters_is_refused(tiny_model: CausalLM) -> None:
         quantize_base(tiny_model, "nf4")
 
 
+def test_a_quantized_model_is_refused(tiny_model: CausalLM) -> None:
+    quantize_base(tiny_model, "int8")
+    with pytest.raises(InputError, match="quantized already"):
+        quantize_base(tiny_model, "nf4")
+
+
 @pytest.mark.parametrize("double", [False, True])
 def test_a_model_comes_back_from_their_names(double: bool, tiny_model: CausalLM) -> None:
     empty = CausalLM(tiny_model.config).eval()
     quantize_base(tiny_model, "nf4", double)
-    tensors = {name: one.clone() for name, one in write_tensors(tiny_model).items()}
+    stored, config = write_quantized(tiny_model, tiny_model.state_dict())
+    assert config is not None
+    assert config["bnb_4bit_use_double_quant"] == double
+    tensors = {name: one.clone() for name, one in stored.items()}
     name = "model.layers.0.mlp.up_proj.weight"
     assert tensors[name].dtype == torch.uint8
     assert tensors[name].shape == (96 * 64 // 2, 1)

@@ -18,18 +18,22 @@ from modelwright.models.module_tree import replace_module
 from modelwright.models.quantization import double_quantization, nf4
 from modelwright.models.quantization.nf4_linear import NF4Linear
 
+METHOD = "bitsandbytes"
 STATE = "quant_state.bitsandbytes__nf4"
 
 
-def write_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """All tensors of a model, those of NF4 layers under bitsandbytes' names."""
-    tensors = model.state_dict()
-    for name, layer in model.named_modules():
-        if isinstance(layer, NF4Linear):
-            for own in ("packed", "absmax", "nested_absmax", "offset"):
-                tensors.pop(f"{name}.{own}", None)
-            tensors |= {f"{name}.{key}": tensor for key, tensor in write_layer(layer).items()}
-    return tensors
+def write_config(is_double: bool) -> dict[str, Any]:
+    """What ``config.json`` says of a model in NF4, as ``quantization_config``."""
+    return {
+        "quant_method": METHOD,
+        "load_in_4bit": True,
+        "load_in_8bit": False,
+        "bnb_4bit_quant_type": "nf4",
+        "bnb_4bit_use_double_quant": is_double,
+        "bnb_4bit_compute_dtype": "float32",
+        "bnb_4bit_quant_storage": "uint8",
+        "llm_int8_skip_modules": ["lm_head"],
+    }
 
 
 def read_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,0 +1,1 @@
+"""Models made smaller: quantized with and without calibration, pruned, and measured."""
