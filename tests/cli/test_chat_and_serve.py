@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from modelwright.core.workspace import Workspace
+from modelwright.data.feedback.table import FeedbackTable
 from modelwright.serving import server, terminal_chat
 from modelwright.serving.access.keys import KeyFile
 
@@ -21,6 +22,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str | None]]:
         *,
         name: str | None,
         keys: KeyFile | None,
+        feedback: FeedbackTable | None,
         open_browser: bool,
     ) -> None:
         calls.append((folder, name))
