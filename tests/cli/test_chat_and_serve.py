@@ -28,7 +28,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str | None]]:
         calls.append((folder, name))
 
     monkeypatch.setattr(server, "serve", serve)
-    monkeypatch.setattr(terminal_chat, "chat", lambda folder, options: calls.append((folder, None)))
+    monkeypatch.setattr(
+        terminal_chat, "chat", lambda folder, options, **more: calls.append((folder, None))
+    )
     return calls
 
 
