@@ -16,6 +16,7 @@ from modelwright.data.feedback.record import Choice, Correction, Thumb
 from modelwright.data.feedback.table import FeedbackTable
 from modelwright.inference.engine import Engine
 from modelwright.serving.access.keys import KeyFile
+from modelwright.serving.terminal.conversation import load, save
 
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM.exists() and CHROMEDRIVER.exists()), reason="needs Chromium and chromedriver"
@@ -235,7 +236,7 @@ def test_asking_again_and_editing_make_branches_that_survive(
 
 
 def test_conversations_are_found_renamed_deleted_and_exported(
-    window: Browser, scripted: Callable
+    window: Browser, scripted: Callable, tmp_path: Path
 ) -> None:
     engine, _ = scripted("fine")
     with running(engine) as server:
@@ -269,8 +270,14 @@ def test_conversations_are_found_renamed_deleted_and_exported(
         act(window, "Undo")
         window.wait(lambda: window.run(NAMES) == ["About dogs", "Felines <b>"])
         # A file is taken in beside what is there; one that is damaged is refused in words.
+        # The terminal chat reads what is exported here, and the other way round.
+        path = tmp_path / "talk.json"
+        path.write_text(str(exported))
+        assert [one.title for one in load(path)] == ["", "Felines <b>"]
+        save(load(path)[0], path)
         for text, said in (
             (exported, "2 conversations imported"),
+            (path.read_text(), "1 conversation imported"),
             ("{", "no JSON"),
             (json.dumps({"form": "other"}), "no conversations"),
             (str(exported).replace('"role": "assistant"', '"role": "nobody"'), "damaged"),
@@ -284,7 +291,7 @@ def test_conversations_are_found_renamed_deleted_and_exported(
                 text,
             )
             window.wait(lambda said=said: said in window.text("#toast"))
-        assert len(window.run(NAMES)) == 4
+        assert len(window.run(NAMES)) == 5
         assert severe(window) == []
 
 

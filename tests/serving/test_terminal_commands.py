@@ -237,7 +237,7 @@ def test_what_is_saved_is_loaded(session: Session, tmp_path: Path) -> None:
     session.ask("And now?")
     for command, said in (
         ("/save", "a file is missing"),
-        (f"/save {tmp_path}", ""),
+        (f"/save {tmp_path}", "irectory"),
         (f"/load {tmp_path / 'nothing'}", "no such file"),
         (f"/load {path} 2", "there is no conversation"),
     ):
