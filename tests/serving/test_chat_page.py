@@ -179,11 +179,14 @@ def test_an_answer_can_be_stopped(window: Browser, scripted: Callable, how: str)
             assert "Ask something" in window.text("#welcome")
             assert window.count("#history .writing") == 1
             act(window, "Delete “Go”")
+            assert window.run(NAMES) == []
         wait_until(lambda: not engine.has_work)
         assert script.sequences[0].finish_reason == "abort"
         if how != "new chat":
             window.wait(lambda: "stopped by you" in window.text(FIGURES))
             assert "on and" in window.text(MODEL)
+        else:
+            assert window.run(NAMES) == []  # the end of its answer does not bring it back
         # And the page goes on: a new chat knows nothing of the old one.
         ask(window, "Again")
         wait_until(lambda: len(script.sequences) == 2)

@@ -205,7 +205,7 @@ def test_copied_requests_say_the_same(
     session.ask('It\'s "quoted" \\ $HOME `x` 世界')
     if is_text:
         prompt = session.model.tokenizer.decode(session.prompt(session.conversation.path()[0])[0])
-        body = requests.body_of(NAME, prompt, session.params)
+        body = requests.body_of(prompt, requests.options_of(NAME, session.params))
         curl, python = requests.as_curl(body), requests.as_python(body)
     else:
         curl, python = obey(session, "/copy curl"), obey(session, "/copy as python")

@@ -55,4 +55,5 @@ def command(
             options,
             feedback=feedback,
             find=lambda name: find_model(Path.cwd(), name).folder,
+            served_as=found.name,
         )

@@ -57,6 +57,7 @@ def chat(
     *,
     feedback: FeedbackTable | None = None,
     find: Callable[[str], Path] | None = None,
+    served_as: str | None = None,
 ) -> None:
     """Answer what is typed, or each line of standard input if that is no terminal.
 
@@ -70,6 +71,8 @@ def chat(
         Where opinions of answers are kept.
     find : callable, optional
         From what a user calls a model to its folder, for those who want to talk to another.
+    served_as : str, optional
+        What a server calls the model, for requests that are copied; by default the folder's name.
 
     Raises
     ------
@@ -84,10 +87,11 @@ def chat(
     session = Session(
         model,
         params,
-        system=options.system or "",
+        system=(options.system or "").encode(errors="replace").decode(),
         feedback=feedback,
         person=options.person,
         find=find,
+        served_as=served_as,
     )
     try:
         _check_system(options.system, model, folder)
@@ -122,6 +126,8 @@ def _talk(session: Session) -> None:
                 session.ask(text)
         except ModelwrightError as error:
             print(error)
+        except KeyboardInterrupt:  # of a command; answers know what to do with it themselves
+            print()
         print()
 
 

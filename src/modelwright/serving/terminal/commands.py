@@ -202,11 +202,9 @@ def _copy(session: Session, argument: str) -> str:
     form = forms.get(argument.removeprefix("as "))
     if form is None:
         raise InputError(f"'{argument}' cannot be copied", fix="say answer, curl or python")
-    question = session.conversation.parent_of(answer)
-    assert question is not None
-    messages = session.conversation.messages_for(question)
-    prompt = messages if session.model.is_chat else question.text
-    text = form(body_of(answer.model, prompt, session.params))
+    messages = session.conversation.read_for(answer)
+    prompt = messages if session.conversation.mode == "chat" else messages[-1]["content"]
+    text = form(body_of(prompt, answer.options or {"model": answer.model}))
     _to_clipboard(text)
     return printable(text)
 

@@ -35,7 +35,7 @@ Token = tuple[list[Byte], float, list[Scored]]
 class _Kept(BaseModel):
     """What this program does not know stays as it is: the chat page keeps more than it does."""
 
-    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False, populate_by_name=True)
 
 
 class Turn(_Kept):
@@ -57,6 +57,12 @@ class Turn(_Kept):
         Of an answer, where they were asked for.
     better : str or None
         What it should have said.
+    system : str
+        What the model was told before the conversation, when it answered.
+    left_out : int
+        How many of the oldest messages it did not read, for want of room.
+    options : dict or None
+        How it was asked for an answer, in the fields of a request.
     """
 
     id: Id = Field(default_factory=lambda: secrets.token_hex(12))
@@ -67,6 +73,9 @@ class Turn(_Kept):
     end: Literal["stop", "length", "full", "stopped", "error"] | None = None
     tokens: list[Token] | None = None
     better: Text | None = None
+    system: Text = ""
+    left_out: int = Field(0, ge=0, alias="leftOut")
+    options: dict[str, Any] | None = None
 
 
 class Conversation(_Kept):
@@ -145,11 +154,17 @@ class Conversation(_Kept):
         """The message before this one."""
         return next((one for one in self.messages if one.id == turn.parent), None)
 
-    def messages_for(self, question: Turn) -> list[dict[str, str]]:
-        """What the model reads in order to answer."""
+    def messages_for(self, question: Turn, system: str, left_out: int = 0) -> list[dict[str, str]]:
+        """What a model reads in order to answer."""
         said = [{"role": turn.role, "content": turn.text} for turn in self.before(question)]
-        system = self.system.strip()
-        return [{"role": "system", "content": system}, *said] if system else said
+        told = [{"role": "system", "content": system}] if system else []
+        return [*told, *said[left_out:]]
+
+    def read_for(self, answer: Turn) -> list[dict[str, str]]:
+        """What the model had read when it gave an answer."""
+        question = self.parent_of(answer)
+        assert question is not None
+        return self.messages_for(question, answer.system, answer.left_out)
 
     def settled(self) -> Conversation:
         """Check that the tree is one, and let something be shown everywhere; raises ValueError."""
@@ -219,7 +234,7 @@ def load(path: Path) -> list[Conversation]:
 def _as_json(conversation: Conversation) -> dict[str, Any]:
     content = conversation.model_dump(mode="json", exclude={"messages"})
     content["messages"] = [
-        {**turn.model_dump(mode="json", exclude_none=True), "parent": turn.parent}
+        {**turn.model_dump(mode="json", exclude_none=True, by_alias=True), "parent": turn.parent}
         for turn in conversation.messages
     ]
     return content

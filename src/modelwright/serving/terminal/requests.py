@@ -24,20 +24,8 @@ SETTABLE = (
 _ALWAYS = ("temperature", "max_tokens")
 
 
-def body_of(
-    model: str, prompt: list[dict[str, str]] | str, params: SamplingParams
-) -> dict[str, Any]:
-    """The body of a request, with what is not as usual.
-
-    Parameters
-    ----------
-    model : str
-        Its name.
-    prompt : list of dict, or str
-        Messages, or a text to go on with.
-    params : SamplingParams
-        How to answer.
-    """
+def options_of(model: str, params: SamplingParams) -> dict[str, Any]:
+    """The fields of a request that say who answers, and what is not as usual."""
     usual = SamplingParams(params.max_tokens)
     named = {
         name: getattr(params, name)
@@ -46,7 +34,12 @@ def body_of(
     }
     if "stop" in named:
         named["stop"] = list(params.stop)
-    return {"model": model, "prompt" if isinstance(prompt, str) else "messages": prompt, **named}
+    return {"model": model, **named}
+
+
+def body_of(prompt: list[dict[str, str]] | str, options: dict[str, Any]) -> dict[str, Any]:
+    """The body of a request: messages, or a text to go on with."""
+    return {**options, "prompt" if isinstance(prompt, str) else "messages": prompt}
 
 
 def as_curl(body: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from modelwright.inference.engine import Engine
 from modelwright.inference.sampling import SamplingParams
 from modelwright.serving.server import is_chat_model, load_engine
 from modelwright.serving.terminal.conversation import Conversation, Token, Turn
+from modelwright.serving.terminal.requests import options_of
 from modelwright.serving.terminal.writing import coloured, has_colours, printable, token_of
 from modelwright.tokens.tokenizer import Tokenizer
 
@@ -86,6 +87,8 @@ class Session:
         Whose they are; may be empty.
     find : callable, optional
         From what a user calls a model to its folder.
+    served_as : str, optional
+        What a server of this workspace calls its model; by default the folder's name.
     """
 
     def __init__(
@@ -97,16 +100,21 @@ class Session:
         feedback: FeedbackTable | None = None,
         person: str = "",
         find: Callable[[str], Path] | None = None,
+        served_as: str | None = None,
     ):
         self.model, self.params, self.person = model, params, person
         self.shows_probabilities = False
         self.conversation = Conversation(mode=self._mode, system=system)
-        self._table, self._find = feedback, find
+        self._table, self._find, self._served_as = feedback, find, served_as
         self._thumbs: dict[str, Feedback] = {}  # by the answer's id, to be taken back
 
     @property
     def _mode(self) -> Literal["chat", "complete"]:
         return "chat" if self.model.is_chat else "complete"
+
+    @property
+    def _system(self) -> str:
+        return self.conversation.system.strip() if self.model.is_chat else ""
 
     def close(self) -> None:
         """Stop the model."""
@@ -179,6 +187,8 @@ class Session:
         text, tokens, end = self._stream(prompt, params)
         answer = self.conversation.add("assistant", text, question)
         answer.model, answer.end = self.model.name, end
+        answer.options = options_of(self._served_as or self.model.name, self.params)
+        answer.system, answer.left_out = self._system, left_out
         answer.tokens = tokens or None
 
     def prompt(self, question: Turn) -> tuple[list[int], int]:
@@ -187,16 +197,14 @@ class Session:
         if not self.model.is_chat:
             text = "".join(turn.text for turn in self.conversation.before(question))
             return [tokenizer.end_of_text, *tokenizer.encode(text)], 0
-        messages = self.conversation.messages_for(question)
-        system = messages[:1] if messages[0]["role"] == "system" else []
-        said = messages[len(system) :]
+        said = len(self.conversation.before(question))
         length = self.model.engine.context_length
         room = length - min(self.params.max_tokens, length // 2)
         left_out = 0
         while True:
-            given = [*system, *said[left_out:]]
-            prompt = tokenizer.encode_chat(given, add_generation_prompt=True)
-            if len(prompt) <= room or left_out + 2 >= len(said):
+            messages = self.conversation.messages_for(question, self._system, left_out)
+            prompt = tokenizer.encode_chat(messages, add_generation_prompt=True)
+            if len(prompt) <= room or left_out + 2 >= said:
                 return prompt, left_out
             left_out += 2  # a question and its answer
 
@@ -249,10 +257,8 @@ class Session:
         answer.better = better
 
     def _opinion(self, answer: Turn, why: str, **verdict: object) -> Feedback:
-        question = self.conversation.parent_of(answer)
-        assert question is not None
         about = {
-            "prompt": self.conversation.messages_for(question),
+            "prompt": self.conversation.read_for(answer),
             "answer": {"text": answer.text, "model": answer.model},
             "person": self.person,
             "comment": why,

@@ -6,6 +6,9 @@ import { compact, compactText, within } from "./probabilities.js";
 import { bodyOf, pathOf, streamed } from "./requests.js";
 import { optionsOf } from "./settings.js";
 
+/** How an answer was asked for; one that comes from the terminal chat has its model only. */
+export const optionsOfAnswer = ({ options, model }) => options ?? { model };
+
 export class Answers {
   /** `on` has `start(conversation)`, `text(message)`, `end(conversation)` and `error(error)`. */
   constructor(settings, on) {
@@ -14,9 +17,10 @@ export class Answers {
     this.contexts = new Map();  // how much models hold, by name
   }
 
-  isWriting(conversation) {
-    return [...this.running.values()].some((one) => one.conversation === conversation);
-  }
+  isWriting(conversation) { return this.conversations.includes(conversation); }
+
+  /** Those in which something is being written. */
+  get conversations() { return [...this.running.values()].map((one) => one.conversation); }
 
   isRunning(message) { return this.running.has(message.id); }
 
@@ -35,6 +39,7 @@ export class Answers {
 
   /** Write one that failed once more, in its place. */
   async again(conversation, answer, model) {
+    answer.options = optionsOfAnswer(answer);
     Object.assign(answer, { text: "", end: undefined, error: undefined, tokens: undefined, leftOut: 0 });
     if (model) answer.options.model = model;
     await this.#all(conversation, [answer]);

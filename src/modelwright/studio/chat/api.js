@@ -43,7 +43,8 @@ export async function* events(path, body, signal, onStart) {
     const parts = (held + value).split("\n\n");
     held = parts.pop();
     for (const part of parts) {
-      const data = part.replace(/^data: /, "");
+      if (!part.startsWith("data: ")) continue;  // a comment, to keep the connection open
+      const data = part.slice("data: ".length);
       if (data === "[DONE]") return;
       const event = JSON.parse(data);
       if (event.error) throw inWords(event.error, 0);

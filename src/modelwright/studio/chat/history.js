@@ -11,6 +11,7 @@ export class History {
   constructor(onProblem) {
     this.onProblem = onProblem;
     this.all = new Map();
+    this.removed = new Set();  // ids, so that an answer that still comes brings nothing back
     let damaged = 0;
     for (const key of this.keys()) {
       const read = parsed(localStorage.getItem(key));
@@ -37,7 +38,7 @@ export class History {
   }
 
   save(conversation) {
-    if (!conversation.messages.size) return;
+    if (!conversation.messages.size || this.removed.has(conversation.id)) return;
     this.all.set(conversation.id, conversation);
     try {
       localStorage.setItem(PREFIX + conversation.id, JSON.stringify(conversation));
@@ -48,7 +49,13 @@ export class History {
     }
   }
 
+  restore(conversation) {
+    this.removed.delete(conversation.id);
+    this.save(conversation);
+  }
+
   remove(conversation) {
+    this.removed.add(conversation.id);
     this.all.delete(conversation.id);
     try {
       localStorage.removeItem(PREFIX + conversation.id);

@@ -1,6 +1,6 @@
 /* The page: what is where, which key does what. */
 
-import { Answers } from "./answers.js";
+import { Answers, optionsOfAnswer } from "./answers.js";
 import { ServerError, ask, key } from "./api.js";
 import { Conversation } from "./conversation.js";
 import { $, copyFrom, fit, toast } from "./dom.js";
@@ -52,7 +52,7 @@ const view = new View(settings, answers, feedback, {
   },
   goOn: (message) => write(() => message.id),
   show: ([message]) => { conversation.activate(message); kept(); },
-  request: (message) => showRequest(bodyOf(conversation.mode, conversation.prompt(message), message.options)),
+  request: (message) => showRequest(bodyOf(conversation.mode, conversation.prompt(message), optionsOfAnswer(message))),
   thumb: (message, up) => opinion(() => feedback.thumb(conversation, message, up)),
   correct: (message, better, comment, person) => {
     setPerson(person);
@@ -414,7 +414,9 @@ for (const dialog of document.querySelectorAll("dialog")) {
   });
 }
 watchTokens($("scroll"));
-addEventListener("pagehide", () => history.save(conversation));
+addEventListener("pagehide", () => {
+  for (const one of new Set([conversation, ...answers.conversations])) history.save(one);
+});
 addEventListener("storage", ({ key: changed, newValue }) => {
   const id = history.refresh(changed, newValue);
   if (id === null) return;

@@ -75,7 +75,7 @@ export class Sidebar {
     this.removed(conversation);
     this.draw();
     toast(`“${conversation.name}” is deleted. `, ["Undo", () => {
-      this.history.save(conversation);
+      this.history.restore(conversation);
       this.open(conversation);
     }]);
   }
