@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
@@ -182,7 +182,7 @@ def test_feedback_is_kept_once(session: Session, table: FeedbackTable) -> None:
     assert session.last_answer.better == "The fox jumps."
 
 
-def test_what_cannot_be_kept_is_said(model_folder: Path, scripted: Callable, table) -> None:
+def test_what_cannot_be_kept_is_said(model_folder: Path, table: FeedbackTable) -> None:
     session = Session(open_model(model_folder), GREEDY)
     try:
         session.ask("Who?")

@@ -30,7 +30,6 @@ const settings = new Settings();
 const history = new History((text) => toast(text));
 const feedback = new Feedback(settings);
 let conversation = new Conversation();
-let defaultMode = "chat";
 let retryTimer = 0, retryAfter = FIRST_RETRY;
 
 const answers = new Answers(settings, {
@@ -180,8 +179,8 @@ async function connect() {
     answers.contexts = new Map(models.data.map((one) => [one.id, one.max_model_len]));
     settings.offer(models.data.map((one) => one.id));
     showModels();
-    defaultMode = health.chat === false ? "complete" : "chat";
-    if (!conversation.messages.size && conversation.mode !== defaultMode) begin(defaultMode);
+    const mode = health.chat === false ? "complete" : "chat";
+    if (!conversation.messages.size && conversation.mode !== mode) begin(mode);
     else refresh(conversation);
   } catch (error) {
     if (!(error instanceof ServerError)) throw error;
