@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from modelwright.core.workspace import Workspace
+from modelwright.data.feedback.table import FeedbackTable
 from modelwright.serving import server, terminal_chat
 from modelwright.serving.access.keys import KeyFile
 
@@ -21,12 +22,15 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str | None]]:
         *,
         name: str | None,
         keys: KeyFile | None,
+        feedback: FeedbackTable | None,
         open_browser: bool,
     ) -> None:
         calls.append((folder, name))
 
     monkeypatch.setattr(server, "serve", serve)
-    monkeypatch.setattr(terminal_chat, "chat", lambda folder, options: calls.append((folder, None)))
+    monkeypatch.setattr(
+        terminal_chat, "chat", lambda folder, options, **more: calls.append((folder, None))
+    )
     return calls
 
 

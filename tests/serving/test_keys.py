@@ -108,7 +108,7 @@ def server_openapi(server: Server) -> dict[str, Any]:
     return found
 
 
-def test_no_route_but_health_answers_without_a_key(locked: Server) -> None:
+def test_no_route_but_health_and_the_page_answers_without_a_key(locked: Server) -> None:
     found = [
         *routes(locked),
         ("get", "/openapi.json"),
@@ -143,11 +143,11 @@ def test_the_openai_client_with_a_key(locked: Server, keys: KeyFile) -> None:
 
 
 def test_browsers_ask_for_the_key_as_a_password(locked: Server, keys: KeyFile) -> None:
-    asked = get(locked, "/", Accept="text/html")
+    asked = get(locked, "/v1/models", Accept="text/html")
     assert asked.headers["www-authenticate"].startswith("Basic ")
     secret = keys.create("me")
     pair = base64.b64encode(f"anybody:{secret}".encode()).decode()
-    assert get(locked, "/", Authorization=f"Basic {pair}").status_code == 200
+    assert get(locked, "/v1/models", Authorization=f"Basic {pair}").status_code == 200
 
 
 def test_a_key_is_good_for_its_scopes(locked: Server, keys: KeyFile) -> None:

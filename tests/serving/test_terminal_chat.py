@@ -13,8 +13,10 @@ import pytest
 
 from modelwright.core.errors import InputError
 from modelwright.inference.engine import ContextLengthError, Engine
-from modelwright.serving import terminal_chat
-from modelwright.serving.terminal_chat import ChatOptions, Conversation, chat, printable
+from modelwright.serving.terminal import session as terminal_session
+from modelwright.serving.terminal.session import Session, open_model
+from modelwright.serving.terminal.writing import printable
+from modelwright.serving.terminal_chat import ChatOptions, chat
 
 QUESTIONS = "Who jumps?\n\n  \nनमस्ते 世界\n"
 GREEDY = ChatOptions(temperature=0.0, max_tokens=12)
@@ -67,31 +69,41 @@ def test_a_terminal_conversation(model_folder: Path) -> None:
         [*command, *options], stdin=side, stdout=side, stderr=side, env=environment
     )
     os.close(side)
-    seen = b""
+    seen, place = b"", 0
 
-    def read_until(mark: bytes, count: int = 1) -> None:
-        nonlocal seen
+    def read_until(mark: bytes) -> None:
+        """Read on behind the mark that was read last."""
+        nonlocal seen, place
         deadline = time.monotonic() + 60
-        while seen.count(mark) < count:
+        while (found := seen.find(mark, place)) < 0:
             is_there, _, _ = select.select([main], [], [], deadline - time.monotonic())
             assert is_there, seen
             seen += os.read(main, 10_000)
+        place = found + len(mark)
 
-    read_until(b"> ")
-    os.write(main, b"Who jumps?\r")
-    read_until(b"> ", 2)
-    os.write(main, b'"""first line\r')
-    read_until(b". ", 2)  # the help has one
-    os.write(main, b'second line"""\r')
-    read_until(b"> ", 3)
-    os.write(main, b"/reset\r")
-    read_until(b"(A new conversation.)")
-    read_until(b"> ", 4)
+    def say(text: bytes, until: bytes = b"\n> ") -> None:
+        os.write(main, text + b"\r")
+        read_until(until)
+
+    read_until(b"\n> ")
+    say(b"Who jumps?")
+    say(b'"""first line', until=b"\n. ")
+    say(b'second line"""')
+    say(b"/probabilities on")
+    say(b"/regenerate")
+    say(b"/probabilities", until=b"could have been")
+    read_until(b"\n> ")
+    say(b"/edit", until=b"edit> ")
+    say(b"Who?")
+    say(b"/nothing", until=b"there is no command")
+    read_until(b"\n> ")
+    say(b"/reset", until=b"(A new conversation.)")
+    read_until(b"\n> ")
     os.write(main, b"half a line")
     read_until(b"half a line")
     time.sleep(1)  # Python misses a signal that comes while readline handles a key
     process.send_signal(signal.SIGINT)
-    read_until(b"> ", 5)
+    read_until(b"\n> ")
     os.write(main, b"\x04")
     assert process.wait(timeout=60) == 0
     os.close(main)
@@ -102,32 +114,38 @@ def test_a_terminal_conversation(model_folder: Path) -> None:
 def test_old_turns_make_room_and_a_question_that_never_fits_is_refused(
     model_folder: Path,
 ) -> None:
-    engine = Engine.load(model_folder)
-    conversation = Conversation(engine, "Be kind.", reserve=50)
-    shortened = []
-    for number in range(12):
-        prompt, is_shortened = conversation.ask(f"question {number}")
-        shortened.append(is_shortened)
-        assert len(prompt) <= engine.context_length - 50
-        text = engine.tokenizer.decode(prompt)
-        assert "Be kind." in text
-        assert f"question {number}" in text
-        conversation.answer(f"answer {number}")
-    assert not any(shortened[:3])
-    assert any(shortened)
-    assert "question 0" not in text
-    prompt, _ = conversation.ask("x" * 3000)
-    with pytest.raises(ContextLengthError):
-        engine.check_prompt(prompt)
-    conversation.take_back()
-    prompt, _ = conversation.ask("and now?")
-    engine.check_prompt(prompt)
+    params = ChatOptions(temperature=0.0, max_tokens=50).params
+    session = Session(open_model(model_folder), params, system="Be kind.")
+    try:
+        engine = session.model.engine
+        shortened, parent = [], None
+        for number in range(12):
+            question = session.conversation.add("user", f"question {number}", parent)
+            prompt, left_out = session.prompt(question)
+            shortened.append(left_out)
+            assert len(prompt) <= engine.context_length - 50
+            text = engine.tokenizer.decode(prompt)
+            assert "Be kind." in text
+            assert f"question {number}" in text
+            parent = session.conversation.add("assistant", f"answer {number}", question)
+        assert not any(shortened[:3])
+        assert shortened[-1] > 0
+        assert shortened[-1] % 2 == 0
+        assert "question 0" not in text
+        before = session.conversation.path()
+        with pytest.raises(ContextLengthError):
+            session.ask("x" * 3000)
+        assert session.conversation.path() == before
+        session.ask("and now?")
+        assert session.last_answer.text
+    finally:
+        session.close()
 
 
 def test_a_base_model_continues_text_and_takes_no_system_message(
     model_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(terminal_chat, "is_chat_model", lambda folder: False)
+    monkeypatch.setattr(terminal_session, "is_chat_model", lambda folder: False)
     monkeypatch.setattr(sys, "stdin", io.StringIO("The quick\n"))
     chat(model_folder, GREEDY)
     engine = Engine.load(model_folder)
@@ -146,7 +164,7 @@ def test_ctrl_c_stops_an_answer_and_keeps_what_was_said(
     scripted: Callable, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     engine, script = scripted("on and on " * 20, seconds_per_step=0.02)
-    monkeypatch.setattr(terminal_chat, "load_engine", lambda folder: engine)
+    monkeypatch.setattr(terminal_session, "load_engine", lambda folder: engine)
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     typed = iter(["Go", EOFError()])
 
@@ -164,7 +182,7 @@ def test_ctrl_c_stops_an_answer_and_keeps_what_was_said(
             raise KeyboardInterrupt
         return text
 
-    monkeypatch.setattr(terminal_chat, "printable", interrupt_after_three)
+    monkeypatch.setattr(terminal_session, "printable", interrupt_after_three)
     monkeypatch.setattr("builtins.input", read)
     chat(Path("model"), GREEDY)
     assert "…" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -63,10 +64,18 @@ def command(
         artifacts = bring_up_to_date(recipe, workspace, make_progress())
     if not serve:
         return
+    from modelwright.data.feedback.table import open_feedback
     from modelwright.serving.server import serve as serve_model
 
     model = [artifact for artifact in artifacts if artifact.kind == "model"][-1]
-    serve_model(model.path, port=port, name=recipe.name, open_browser=open_browser)
+    with closing(open_feedback(workspace)) as feedback:
+        serve_model(
+            model.path,
+            port=port,
+            name=recipe.name,
+            feedback=feedback,
+            open_browser=open_browser,
+        )
 
 
 def _check_port(port: int) -> None:

@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from modelwright.cli.verbs import Verbs
+from modelwright.core.errors import ModelwrightError, UsageError
 from modelwright.core.workspace import find_workspace
 
 if TYPE_CHECKING:
@@ -31,6 +34,28 @@ def feedback_here() -> Iterator[FeedbackTable]:
         yield table
     finally:
         table.close()
+
+
+@contextmanager
+def chat_feedback() -> Iterator[FeedbackTable | None]:
+    """The same for those who talk to a model, which needs neither workspace nor database."""
+    from modelwright.data.feedback.table import open_feedback
+
+    table = None
+    try:
+        workspace = find_workspace(Path.cwd())
+    except UsageError:
+        workspace = None  # a model's folder can be talked to anywhere
+    if workspace is not None:
+        try:
+            table = open_feedback(workspace)
+        except (ModelwrightError, OSError) as error:
+            click.echo(f"no feedback will be kept: {error}", err=True)
+    try:
+        yield table
+    finally:
+        if table is not None:
+            table.close()
 
 
 def written_share(share: Share) -> str:

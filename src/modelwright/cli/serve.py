@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from modelwright.cli.feedback import chat_feedback
 from modelwright.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,14 +58,16 @@ def command(
     found = find_model(Path.cwd(), model)
     if found.note:
         click.echo(found.note, err=True)
-    serve(
-        found.folder,
-        host,
-        port,
-        name=name or found.name,
-        keys=_keys(keys),
-        open_browser=open_browser,
-    )
+    with chat_feedback() as feedback:
+        serve(
+            found.folder,
+            host,
+            port,
+            name=name or found.name,
+            keys=_keys(keys),
+            feedback=feedback,
+            open_browser=open_browser,
+        )
 
 
 def _keys(path: Path | None) -> KeyFile | None:

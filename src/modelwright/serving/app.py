@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from modelwright import __version__
+from modelwright.data.feedback.table import FeedbackTable
 from modelwright.inference.background import BackgroundEngine
 from modelwright.serving.access.authentication import Authentication
 from modelwright.serving.access.body_limit import BodyLimit
@@ -17,12 +18,13 @@ from modelwright.serving.access.keys import KeyFile
 from modelwright.serving.access.origin_guard import OriginGuard
 from modelwright.serving.access.request_id import RequestId
 from modelwright.serving.api.embeddings import embeddings_router
+from modelwright.serving.api.feedback import feedback_router
 from modelwright.serving.api.routes import openai_router
 from modelwright.serving.api.served_model import ServedModel
 from modelwright.serving.api.tokenization import tokenization_router
 from modelwright.serving.errors import install_error_handlers
 from modelwright.serving.metrics import ServerMetrics
-from modelwright.serving.page import page
+from modelwright.serving.page import page_router
 
 MAX_BODY_BYTES = 10 * 2**20
 
@@ -42,6 +44,7 @@ def create_app(
     *,
     is_chat_model: bool = True,
     keys: KeyFile | None = None,
+    feedback: FeedbackTable | None = None,
 ) -> FastAPI:
     """Build the application.
 
@@ -55,6 +58,8 @@ def create_app(
         Whether it was fine-tuned to answer; decides how the chat page starts.
     keys : KeyFile, optional
         Who may use it; without keys, everybody on this machine, under its own names only.
+    feedback : FeedbackTable, optional
+        Where it is kept what people think of answers; the caller closes it.
     """
     app = FastAPI(
         title="Modelwright",
@@ -72,6 +77,7 @@ def create_app(
     app.include_router(openai_router(served))
     app.include_router(tokenization_router(served))
     app.include_router(embeddings_router(served))
+    app.include_router(feedback_router(feedback))
 
     @app.get("/health", response_model=Health, responses={503: {"model": Health}})
     async def health() -> JSONResponse:
@@ -90,8 +96,5 @@ def create_app(
     async def read_metrics() -> PlainTextResponse:
         return PlainTextResponse(metrics.written(), media_type=CONTENT_TYPE_LATEST)
 
-    @app.get("/", response_class=HTMLResponse)
-    async def chat_page() -> HTMLResponse:
-        return page("chat.html")
-
+    app.include_router(page_router("chat"))
     return app

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from modelwright.core.artifact import MANIFEST, read_manifest
 from modelwright.core.errors import UsageError, from_os_error
+from modelwright.data.feedback.table import FeedbackTable
 from modelwright.inference.background import BackgroundEngine
 from modelwright.inference.engine import Engine
 from modelwright.inference.threads import use_decoding_threads
@@ -35,6 +36,7 @@ def serve(
     *,
     name: str | None = None,
     keys: KeyFile | None = None,
+    feedback: FeedbackTable | None = None,
     open_browser: bool = False,
     ready: Callable[[str], None] | None = None,
 ) -> None:
@@ -52,6 +54,8 @@ def serve(
         What clients call the model; by default the folder's name.
     keys : KeyFile, optional
         Who may use it; without, everybody on this machine.
+    feedback : FeedbackTable, optional
+        Where it is kept what people think of answers.
     open_browser : bool
         Whether to open the chat page.
     ready : callable, optional
@@ -80,6 +84,7 @@ def serve(
                 name,
                 is_chat_model=is_chat_model(folder),
                 keys=keys,
+                feedback=feedback,
             )
 
             def announce() -> None:

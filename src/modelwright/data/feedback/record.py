@@ -27,7 +27,7 @@ MOST_NAME_CHARACTERS = 200
 ID_DIGITS = 32
 
 Source = Literal["chat", "compare", "import"]
-"""Where feedback came from: the chat page, the page that compares answers, or a file."""
+"""Where feedback came from: a chat, the page that compares answers, or a file."""
 
 
 def _whole_characters(text: str) -> str:
@@ -124,10 +124,13 @@ class Answer(Record):
         Empty if it said nothing.
     model : str
         Id of its artifact, or its name; empty if it is not known.
+    request_id : str
+        Of the request that it answered (``X-Request-Id``); empty if there was none.
     """
 
     text: Text
     model: Name = ""
+    request_id: Name = ""
 
 
 class _About(Record):

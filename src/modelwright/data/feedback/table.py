@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from modelwright.core.database import Database
 from modelwright.core.workspace import Workspace
-from modelwright.data.feedback.record import ID_DIGITS, Feedback, feedback_of, id_of
+from modelwright.data.feedback.record import ID_DIGITS, Feedback, Source, feedback_of, id_of
 
 _tables = sql.MetaData()
 
@@ -106,6 +106,17 @@ class FeedbackTable:
         own = _feedback.c.workspace == self._workspace
         with self._database.transaction() as connection:
             connection.execute(_feedback.delete().where(own & (_feedback.c.id == id_of(feedback))))
+
+    def take_back(self, id: str, source: Source) -> bool:
+        """Forget what was given there under that id; returns whether there was such a thing."""
+        one = (
+            (_feedback.c.workspace == self._workspace)
+            & (_feedback.c.id == id)
+            & (_feedback.c.source == source)
+        )
+        with self._database.transaction() as connection:
+            gone = connection.execute(_feedback.delete().where(one).returning(_feedback.c.id))
+            return bool(gone.all())
 
     def close(self) -> None:
         """Give the connections back."""

@@ -14,11 +14,12 @@ from modelwright.serving.access.keys import KeyFile
 from modelwright.serving.access.keys import Scope as KeyScope
 from modelwright.serving.access.rate_limits import Account, Accounts
 from modelwright.serving.errors import LimitReachedError, error_response, limit_reached
+from modelwright.serving.page import ASSETS
 
 LOGGER = logging.getLogger(__name__)
 
-OPEN = ("/health", "/ready")
-"""What load balancers ask, who have no key."""
+OPEN = ("/health", "/ready", "/")
+"""What load balancers ask, who have no key; and the chat page, which asks for one itself."""
 
 METRICS = "/metrics"
 
@@ -42,7 +43,7 @@ class Authentication:
         self._keys, self._accounts = keys, Accounts()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN:
+        if scope["type"] != "http" or _is_open(scope["path"]):
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
@@ -77,6 +78,10 @@ class Authentication:
             await send(message)
 
         await self.app(scope, receive, with_limits)
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN or path.startswith(ASSETS)
 
 
 def account_of(request: Request) -> Account | None:

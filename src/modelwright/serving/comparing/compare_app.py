@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, HTTPException
-from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelwright import __version__
@@ -21,7 +20,7 @@ from modelwright.serving.comparing.comparison import (
     Verdict,
 )
 from modelwright.serving.errors import install_error_handlers
-from modelwright.serving.page import page
+from modelwright.serving.page import page_router
 
 MAX_BODY_BYTES = 4096
 
@@ -72,13 +71,10 @@ def create_compare_app(comparison: Comparison) -> FastAPI:
     app.add_middleware(BodyLimit, most_bytes=MAX_BODY_BYTES)
     app.add_middleware(OriginGuard)
     install_error_handlers(app)
+    app.include_router(page_router("compare"))
     json_only = [Depends(require_json)]
 
     # All of these run in the event loop, one at a time: a comparison is not for several threads.
-
-    @app.get("/", response_class=HTMLResponse)
-    async def compare_page() -> HTMLResponse:
-        return page("compare.html")
 
     @app.get("/state")
     async def state() -> State:
