@@ -41,7 +41,7 @@ class KernelNetwork:
     cache : KVCache
         Where keys and values go, float32.
     weight_format : {"float32", "bfloat16", "int8", "int4"}
-        Of the matrices.
+        Of the matrices that are not in int8 or int4 already.
     threads : int
         How many threads work on a step.
     """
@@ -54,10 +54,10 @@ class KernelNetwork:
         # A head in four bits costs more quality than the little that it saves.
         head_format: WeightFormat = "int8" if weight_format == "int4" else weight_format
         self._layers = [
-            [pack(_weight_of(layer.get_submodule(name)), weight_format) for name in PROJECTIONS]
+            [pack(base_layer(layer.get_submodule(name)), weight_format) for name in PROJECTIONS]
             for layer in model.model.layers
         ]  # fmt: skip
-        self._head = pack(model.lm_head.weight, head_format)
+        self._head = pack(model.lm_head, head_format)
         self._weights = _weights(model, self._layers)
         self._head_addresses = np.array(self._head.addresses(), np.int64)
         self._model, self._cache = model, cache
@@ -182,10 +182,6 @@ def _step(layout: StepLayout) -> Step:
         np.array(layout.rows, np.int64),
         np.array(tables, np.int64),
     )
-
-
-def _weight_of(projection: torch.nn.Module) -> Tensor:
-    return base_layer(projection).get_parameter("weight")
 
 
 def _scratch(config: TransformerConfig, tokens: int, threads: int, rank: int = 0) -> Scratch:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from modelwright.core.errors import UsageError
 from modelwright.inference.kv_cache import KVCache
 from modelwright.inference.model_runner import Network
 from modelwright.inference.pytorch_network import PyTorchNetwork
-from modelwright.models.adapters.attach import base_of
+from modelwright.models.adapters.attach import active_adapter, base_of
 from modelwright.models.adapters.lora_linear import LoraLinear
+from modelwright.models.quantization.int4 import Int4Linear
+from modelwright.models.quantization.int8 import Int8Linear
+from modelwright.models.quantization.linear import QuantizedLinear
 from modelwright.models.transformer import CausalLM
 
 if TYPE_CHECKING:
@@ -22,8 +25,9 @@ WeightChoice = Literal["model", "auto", "float32", "bfloat16", "int8", "int4"]
 """``model``: plain PyTorch. ``auto``: the kernels with weights exactly as they were saved, where
 they can run the model, and else plain PyTorch. The others: the kernels, with rounded weights."""
 
-MAX_WIDTH = 32_768
-"""Of what is multiplied: longer sums might not fit into 32 bits (``kernels/tiles.py``)."""
+MAX_WIDTH, GROUP = 32_768, 32
+"""Of what is multiplied: longer sums might not fit into 32 bits; and how many weights in int4 share
+a scale (``kernels/tiles.py``)."""
 
 PROJECTIONS = (
     "self_attn.q_proj",
@@ -45,12 +49,18 @@ def make_network(model: CausalLM, cache: KVCache, weights: WeightChoice) -> Netw
     UsageError
         If the kernels are asked for and cannot run this model.
     """
-    reason = why_no_kernels(model)
+    reason = None if weights == "model" else why_no_kernels(model)
     if weights == "model" or (weights == "auto" and reason is not None):
         return PyTorchNetwork(model, cache)
     if reason is not None:
         raise UsageError(
             f"weights in {weights} need the CPU kernels, which cannot run this model: {reason}",
+            fix="leave out --weights",
+        )
+    is_rounded = any(isinstance(base_layer(one), QuantizedLinear) for one in projections(model))
+    if is_rounded and weights != "auto":
+        raise UsageError(
+            f"the model's weights are compressed already, and cannot be brought into {weights}",
             fix="leave out --weights",
         )
     from modelwright.inference.kernel_network import KernelNetwork  # Numba takes a second to load
@@ -66,6 +76,8 @@ def why_no_kernels(model: CausalLM) -> str | None:
     widths = (config.hidden_size, config.intermediate_size, queries)
     if model.model.embed_tokens.weight.device.type != "cpu":
         return "it is not on the CPU"
+    if active_adapter(model) is not None:
+        return "an adapter is on"
     if config.norm != "rms" or config.positions != "rotary" or config.feed_forward != "swiglu":
         return f"its layers are of the family {config.family}"
     if config.attention_bias or config.feed_forward_bias:
@@ -74,25 +86,37 @@ def why_no_kernels(model: CausalLM) -> str | None:
         return "its widths are no multiples of 32, or its heads' none of 16"
     if max(widths) > MAX_WIDTH:
         return f"it is wider than {MAX_WIDTH}"
-    if not all(type(base_layer(module)) is torch.nn.Linear for module in projections(model)):
-        return "its projections are quantized"
-    return None
+    reasons = map(_why_unreadable, [*map(base_layer, projections(model)), model.lm_head])
+    return next(filter(None, reasons), None)
 
 
-def projections(model: CausalLM) -> list[torch.nn.Module]:
+def projections(model: CausalLM) -> list[nn.Module]:
     """All projections of all layers, in order; adapted ones with their adapters."""
     return [layer.get_submodule(name) for layer in model.model.layers for name in PROJECTIONS]
 
 
-def base_layer(projection: torch.nn.Module) -> torch.nn.Module:
+def base_layer(projection: nn.Module) -> nn.Module:
     """A projection without adapters."""
     return base_of(projection) if isinstance(projection, LoraLinear) else projection
 
 
+def _why_unreadable(layer: nn.Module) -> str | None:
+    """Why the kernels cannot read a layer's matrix; None if they can."""
+    if type(layer) is nn.Linear:
+        return None
+    if isinstance(layer, Int8Linear):
+        return None if layer.scales.shape[1] == 1 else "its int8 weights are in groups"
+    if isinstance(layer, Int4Linear):
+        group = layer.in_features // layer.scales.shape[1]
+        return None if group % GROUP == 0 else f"its int4 weights are in groups of {group}"
+    return f"its projections are of the kind {type(layer).__name__}"
+
+
 def _as_saved(model: CausalLM) -> WeightFormat:
     """bfloat16 if all weights are such numbers, as those of a folder saved in it are."""
-    matrices = [base_layer(module).get_parameter("weight") for module in projections(model)]
-    return "bfloat16" if all(map(_is_bfloat16, [*matrices, model.lm_head.weight])) else "float32"
+    layers = [*map(base_layer, projections(model)), model.lm_head]
+    matrices = [layer.weight for layer in layers if isinstance(layer, nn.Linear)]
+    return "bfloat16" if all(map(_is_bfloat16, matrices)) else "float32"
 
 
 def _is_bfloat16(weight: Tensor) -> bool:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from modelwright.core.errors import UsageError
 from modelwright.inference.networks import projections
-from modelwright.inference.packed_weights import pack
+from modelwright.inference.packed_weights import pack_weight
 from modelwright.models.adapters.attach import adapted_modules
 from modelwright.models.adapters.lora_linear import LoraLinear
 from modelwright.models.transformer import CausalLM
@@ -60,8 +60,8 @@ class PackedAdapter:
     def _change(self, module: LoraLinear, name: str) -> list[int]:
         down, up = module.factors(name)
         missing = -len(down) % MULTIPLE
-        a = pack(F.pad(down, (0, 0, 0, missing)), "float32")
-        b = pack(F.pad(up * module.scaling[name], (0, missing)), "float32")
+        a = pack_weight(F.pad(down, (0, 0, 0, missing)), "float32")
+        b = pack_weight(F.pad(up * module.scaling[name], (0, missing)), "float32")
         self._kept += [a, b]
         return [len(down) + missing, *a.addresses(), *b.addresses()]
 

@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from modelwright.inference.kernels.linear import BFLOAT16, FLOAT32, INT4, INT8, product_address
 from modelwright.inference.kernels.tiles import GROUP
+from modelwright.models.quantization import integers
+from modelwright.models.quantization.int4 import Int4Linear
+from modelwright.models.quantization.int8 import Int8Linear
+from modelwright.models.quantization.integers import quantize
 
 WeightFormat = Literal["float32", "bfloat16", "int8", "int4"]
 
@@ -51,46 +55,38 @@ class PackedMatrix:
         return self.weights.nbytes + self.scales.nbytes
 
 
-def pack(weight: Tensor, to: WeightFormat) -> PackedMatrix:
-    """Bring a matrix (outputs, width) into a format; float32 is taken as it is, not copied.
+def pack(layer: nn.Module, to: WeightFormat) -> PackedMatrix:
+    """Bring a layer's matrix (outputs, width) into a format.
 
-    Integers are symmetric and rounded to the nearest: with the largest weight of an output at 127,
-    or that of a group at -8 or 7, whichever leaves less error.
+    Weights in float32 are taken as they are, not copied; a layer in int8 or int4 stays in that.
+    Rounding is that of ``modelwright compress`` without calibration.
     """
-    weight = weight.detach().float()
+    if isinstance(layer, Int8Linear):
+        return _int8(layer.integers, layer.scales)
+    if isinstance(layer, Int4Linear):
+        return _int4(layer.integers, layer.scales)
+    return pack_weight(layer.get_parameter("weight"), to)
+
+
+def pack_weight(weight: Tensor, to: WeightFormat) -> PackedMatrix:
+    """Bring a matrix (outputs, width) into a format."""
+    weight = weight.detach()
     if to == "float32":
-        return PackedMatrix(FLOAT32, weight.contiguous(), torch.zeros(0))
+        return PackedMatrix(FLOAT32, weight.float().contiguous(), torch.zeros(0))
     if to == "bfloat16":
         return PackedMatrix(BFLOAT16, weight.bfloat16().contiguous(), torch.zeros(0))
     if to == "int8":
-        return PackedMatrix(INT8, *_int8(weight))
-    return PackedMatrix(INT4, *_int4(weight))
+        return _int8(*quantize(weight, integers.INT8))
+    return _int4(*quantize(weight, integers.INT4, weight.shape[1] // GROUP))
 
 
-def packed_int4(integers: Tensor) -> Tensor:
-    """int8 (outputs, width) from -8 to 7 as bytes uint8 (outputs, width / 2)."""
-    groups = integers.reshape(len(integers), -1, GROUP).to(torch.uint8)
+def _int8(rounded: Tensor, scales: Tensor) -> PackedMatrix:
+    return PackedMatrix(INT8, rounded.contiguous(), scales[:, 0].contiguous())
+
+
+def _int4(rounded: Tensor, scales: Tensor) -> PackedMatrix:
+    finer = rounded.shape[1] // GROUP // scales.shape[1]
+    scales = scales.repeat_interleave(finer, dim=1)
+    groups = rounded.reshape(len(rounded), -1, GROUP).to(torch.uint8)
     low, high = groups[..., : GROUP // 2] & 15, groups[..., GROUP // 2 :] & 15
-    return torch.flatten(low | (high << 4), 1).contiguous()
-
-
-def _int8(weight: Tensor) -> tuple[Tensor, Tensor]:
-    scales = weight.abs().amax(dim=1) / 127
-    divisor = torch.where(scales > 0, scales, 1)
-    return (weight / divisor[:, None]).round().to(torch.int8).contiguous(), scales
-
-
-def _int4(weight: Tensor) -> tuple[Tensor, Tensor]:
-    groups = weight.reshape(len(weight), -1, GROUP)
-    largest = groups.gather(2, groups.abs().argmax(dim=2, keepdim=True))  # with its sign
-    best_error = groups.new_full(largest.shape, torch.inf)
-    integers, scales = torch.zeros_like(groups), torch.zeros_like(largest)
-    for level in (-8.0, 7.0):
-        scale = largest / level
-        rounded = (groups / torch.where(scale != 0, scale, 1)).round().clamp(-8, 7)
-        error = (rounded * scale - groups).square().sum(dim=2, keepdim=True)
-        is_better = error < best_error
-        best_error = torch.where(is_better, error, best_error)
-        integers = torch.where(is_better, rounded, integers)
-        scales = torch.where(is_better, scale, scales)
-    return packed_int4(integers.flatten(1).to(torch.int8)), scales.squeeze(2).contiguous()
+    return PackedMatrix(INT4, torch.flatten(low | (high << 4), 1).contiguous(), scales.contiguous())

@@ -62,7 +62,8 @@ def draw_answers(
         log_probabilities=True,
     )
     with _for_inference(model):
-        engine = Engine(model, tokenizer, max_sequences=min(max_sequences, len(asked)))
+        sequences = min(max_sequences, len(asked))
+        engine = Engine(model, tokenizer, max_sequences=sequences, weights="auto")
         completions = engine.generate([list(prompts[index].ids) for index in asked], drawn)
     return [
         Answer(
