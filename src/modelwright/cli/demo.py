@@ -63,10 +63,12 @@ def command(
         artifacts = bring_up_to_date(recipe, workspace, make_progress())
     if not serve:
         return
+    from modelwright.serving.server import ServeOptions
     from modelwright.serving.server import serve as serve_model
 
     model = [artifact for artifact in artifacts if artifact.kind == "model"][-1]
-    serve_model(model.path, port=port, name=recipe.name, open_browser=open_browser)
+    options = ServeOptions(open_browser=open_browser)
+    serve_model({recipe.name: model.path}, port=port, options=options)
 
 
 def _check_port(port: int) -> None:

@@ -1,10 +1,11 @@
-"""``modelwright serve``: a model behind an OpenAI-shaped API and a chat page."""
+"""``modelwright serve``: models behind an OpenAI-shaped API and a chat page."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,8 +15,43 @@ if TYPE_CHECKING:
     from modelwright.serving.access.keys import KeyFile
 
 
+def _pairs(form: str) -> Any:
+    """Makes a callback that reads NAME=VALUE, repeated; ``form`` is what is shown of it."""
+
+    def read(
+        context: click.Context, option: click.Parameter, given: Sequence[str]
+    ) -> dict[str, str]:
+        found = dict[str, str]()
+        for one in given:
+            name, _, value = one.partition("=")
+            if not (name and value):
+                raise click.BadParameter(f"'{one}' is not {form}")
+            if name in found:
+                raise click.BadParameter(f"'{name}' is given twice")
+            found[name] = value
+        return found
+
+    return read
+
+
 @click.command("serve")
 @click.argument("model", required=False)
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME=MODEL",
+    callback=_pairs("NAME=MODEL"),
+    help="Another model and what clients call it; may be repeated.",
+)
+@click.option(
+    "--alias",
+    "aliases",
+    multiple=True,
+    metavar="ALIAS=NAME",
+    callback=_pairs("ALIAS=NAME"),
+    help="Another name for a model; may be repeated.",
+)
 @click.option(
     "--host",
     default="127.0.0.1",
@@ -31,7 +67,7 @@ if TYPE_CHECKING:
 )
 @click.option("--open/--no-open", "open_browser", default=False, help="Open the chat page.")
 @click.option(
-    "--name", help="What clients call the model.  [default: the recipe's or the folder's name]"
+    "--name", help="What clients call MODEL.  [default: the recipe's or the folder's name]"
 )
 @click.option(
     "--keys",
@@ -39,32 +75,86 @@ if TYPE_CHECKING:
     help="Who may use it, made by 'modelwright keys'.  [default: the workspace's keys.json, if it "
     "is there]",
 )
+@click.option(
+    "--max-waiting",
+    type=click.IntRange(0),
+    default=64,
+    show_default=True,
+    help="Most texts of a model that wait; more are refused.",
+)
+@click.option(
+    "--deadline",
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds that a request may wait and run.  [default: no end]",
+)
+@click.option(
+    "--keep-alive",
+    type=click.FloatRange(0.1),
+    default=15.0,
+    show_default=True,
+    help="Seconds of silence after which a stream says that it is still there.",
+)
+@click.option(
+    "--drain-seconds",
+    type=click.FloatRange(0),
+    default=30.0,
+    show_default=True,
+    help="How long running requests may take after Ctrl-C or SIGTERM.",
+)
+@click.option(
+    "--log",
+    type=click.Choice(["json", "text", "off"]),
+    help="A line for each request on standard error.  [default: text on a terminal, else json]",
+)
+@click.option("--log-prompts", is_flag=True, help="Put prompts and answers into the lines of JSON.")
 def command(
     model: str | None,
+    models: dict[str, str],
+    aliases: dict[str, str],
     host: str,
     port: int,
-    open_browser: bool,
     name: str | None,
     keys: Path | None,
+    **given: Any,
 ) -> None:
     """Serve MODEL: chat page and OpenAI-shaped API on this machine.
 
-    MODEL is a model folder, an artifact's id or a stage; without it, the recipe's model.
+    MODEL is a model folder, an artifact's id or a stage; without it, the recipe's model. With
+    --model alone, or besides MODEL, one server has several.
     """
-    from modelwright.pipeline.current import find_model
-    from modelwright.serving.server import serve
+    from modelwright.serving.api.limits import Limits
+    from modelwright.serving.server import ServeOptions, serve
 
-    found = find_model(Path.cwd(), model)
-    if found.note:
-        click.echo(found.note, err=True)
-    serve(
-        found.folder,
-        host,
-        port,
-        name=name or found.name,
+    options = ServeOptions(
+        aliases=aliases,
         keys=_keys(keys),
-        open_browser=open_browser,
+        max_waiting=given["max_waiting"],
+        limits=Limits(deadline=given["deadline"], keep_alive=given["keep_alive"]),
+        drain_seconds=given["drain_seconds"],
+        log=given["log"],
+        log_prompts=given["log_prompts"],
+        open_browser=given["open_browser"],
     )
+    serve(_folders(model, name, models), host, port, options)
+
+
+def _folders(model: str | None, name: str | None, more: dict[str, str]) -> dict[str, Path]:
+    """Models' folders by name, that of the argument first."""
+    from modelwright.pipeline.current import find_model
+
+    found = dict[str, Path]()
+    if model is not None or not more:
+        first = find_model(Path.cwd(), model)
+        if first.note:
+            click.echo(first.note, err=True)
+        found[name or first.name or first.folder.resolve().name] = first.folder
+    elif name is not None:
+        raise UsageError("--name is for MODEL, which is not given", fix="write --model NAME=MODEL")
+    for own_name, path in more.items():
+        if own_name in found:
+            raise UsageError(f"two models are to be called '{own_name}'", fix="give another name")
+        found[own_name] = find_model(Path.cwd(), path).folder
+    return found
 
 
 def _keys(path: Path | None) -> KeyFile | None:

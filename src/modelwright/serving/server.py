@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import logging
 import signal
 import socket
+import sys
 import threading
 import webbrowser
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
@@ -18,83 +21,139 @@ from starlette.types import ASGIApp
 
 from modelwright.core.artifact import MANIFEST, read_manifest
 from modelwright.core.errors import UsageError, from_os_error
-from modelwright.inference.background import BackgroundEngine
+from modelwright.inference.background import MAX_WAITING, BackgroundEngine
 from modelwright.inference.engine import Engine
 from modelwright.inference.threads import decoding_threads
+from modelwright.serving.access.drain import Drain
 from modelwright.serving.access.keys import KeyFile
 from modelwright.serving.access.origin_guard import is_loopback
+from modelwright.serving.access_log import LineWriter, LogForm
+from modelwright.serving.api.limits import DEFAULT_LIMITS, Limits
+from modelwright.serving.api.served_model import ServedModel
+from modelwright.serving.api.served_models import ServedModels
 from modelwright.serving.app import create_app
 
 _PORTS_TO_TRY = 100
 _GRACE_SECONDS = 5
 
+DRAIN_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """How to serve.
+
+    Attributes
+    ----------
+    aliases : mapping of str to str
+        Other names, and the models that they stand for.
+    keys : KeyFile or None
+        Who may use it; None for everybody on this machine.
+    max_waiting : int
+        Most texts of a model that may wait beside those that run.
+    limits : Limits
+        Of each request.
+    drain_seconds : float
+        How long running requests may take once the end is asked for.
+    log : {"json", "text", "off"} or None
+        The line of each request; None for columns on a terminal and JSON elsewhere.
+    log_prompts : bool
+        Whether prompts and answers are in the lines of JSON.
+    open_browser : bool
+        Whether to open the chat page.
+    """
+
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    keys: KeyFile | None = None
+    max_waiting: int = MAX_WAITING
+    limits: Limits = DEFAULT_LIMITS
+    drain_seconds: float = DRAIN_SECONDS
+    log: LogForm | None = None
+    log_prompts: bool = False
+    open_browser: bool = False
+
 
 def serve(
-    folder: Path,
+    folders: Mapping[str, Path],
     host: str = "127.0.0.1",
     port: int = 8000,
-    *,
-    name: str | None = None,
-    keys: KeyFile | None = None,
-    open_browser: bool = False,
+    options: ServeOptions | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve a model until Ctrl-C or SIGTERM.
+    """Serve models until Ctrl-C or SIGTERM.
 
     Parameters
     ----------
-    folder : Path
-        A model folder.
+    folders : mapping of str to Path
+        Models' folders by the names that clients call them, at least one.
     host : str
         Where it is reached; with keys this may be another than a loopback name or address.
     port : int
         Where to listen; 0 takes any free port.
-    name : str, optional
-        What clients call the model; by default the folder's name.
-    keys : KeyFile, optional
-        Who may use it; without, everybody on this machine.
-    open_browser : bool
-        Whether to open the chat page.
+    options : ServeOptions, optional
+        The rest.
     ready : callable, optional
         Called with the address once the server answers.
 
     Raises
     ------
     UsageError
-        If the host is not this machine's own and there are no keys, or the port is in use.
+        If the host is not this machine's own and there are no keys, the port is in use, or a name
+        is used twice.
     InputError
-        If the folder holds no usable model.
+        If a folder holds no usable model.
     """
+    options = options or ServeOptions()
+    keys = options.keys
     if keys is not None and not keys.keys():
         raise UsageError(
             "there is no key yet, so nobody could come in",
             where=keys.path,
             fix=f"make one with 'modelwright keys create NAME --file {keys.path}'",
         )
-    with listen(host, port, has_keys=keys is not None) as listener:
-        engine = load_engine(folder)
-        name = name or folder.resolve().name
+    with listen(host, port, has_keys=keys is not None) as listener, ExitStack() as stack:
+        engines = {name: Engine.load(folder) for name, folder in folders.items()}
+        _set_threads(list(engines.values()))
+        models = ServedModels(
+            [
+                ServedModel(
+                    stack.enter_context(BackgroundEngine(engine, options.max_waiting)),
+                    name,
+                    is_chat=is_chat_model(folders[name]),
+                    limits=options.limits,
+                )
+                for name, engine in engines.items()
+            ],
+            options.aliases,
+        )
+        drain = Drain(options.drain_seconds)
+        form = options.log or ("text" if sys.stderr.isatty() else "json")
+        lines = LineWriter(form, options.log_prompts)
+        app = create_app(models, keys=keys, drain=drain, on_end=[lines])
         address = address_of(listener)
-        with BackgroundEngine(engine) as background:
-            app = create_app(
-                background,
-                name,
-                is_chat_model=is_chat_model(folder),
-                keys=keys,
-            )
 
-            def announce() -> None:
-                print(f"{name} answers at {address} (chat page and API; Ctrl-C stops)", flush=True)
-                if open_browser:
-                    webbrowser.open(address)
-                if ready is not None:
-                    ready(address)
+        def announce() -> None:
+            names = ", ".join(folders)
+            verb = "answers" if len(folders) == 1 else "answer"
+            print(f"{names} {verb} at {address} (chat page and API; Ctrl-C stops)", flush=True)
+            if options.open_browser:
+                webbrowser.open(address)
+            if ready is not None:
+                ready(address)
 
-            run_app(app, listener, announce, background.stop)
+        def stop() -> None:
+            for background in models.engines.values():
+                background.stop()
+
+        run_app(app, listener, announce, stop, drain)
 
 
 def run_app(
-    app: ASGIApp, listener: socket.socket, announce: Callable[[], None], stop: Callable[[], None]
+    app: ASGIApp,
+    listener: socket.socket,
+    announce: Callable[[], None],
+    stop: Callable[[], None],
+    drain: Drain | None = None,
 ) -> None:
     """Answer requests until Ctrl-C or SIGTERM.
 
@@ -107,7 +166,9 @@ def run_app(
     announce : callable
         Called once requests are answered.
     stop : callable
-        Called when the end is asked for, from a signal handler; must return at once.
+        Called when all that still runs is to end; from a signal handler, so it must return at once.
+    drain : Drain, optional
+        What runs when the end is asked for may finish in its time; a second signal cuts that short.
     """
     config = uvicorn.Config(
         app,
@@ -115,14 +176,20 @@ def run_app(
         access_log=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    _Server(config, announce, stop).run(sockets=[listener])
+    _Server(config, announce, stop, drain or Drain(0)).run(sockets=[listener])
 
 
 def load_engine(folder: Path) -> Engine:
     """Load a model to answer people with, on as many threads as suit it."""
     engine = Engine.load(folder)
-    torch.set_num_threads(decoding_threads(engine.model.config.parameter_count()))
+    _set_threads([engine])
     return engine
+
+
+def _set_threads(engines: list[Engine]) -> None:
+    """As many threads as suit the largest; they are the process's, not an engine's."""
+    sizes = [engine.model.config.parameter_count() for engine in engines]
+    torch.set_num_threads(max(map(decoding_threads, sizes)))
 
 
 def is_chat_model(folder: Path) -> bool:
@@ -183,22 +250,45 @@ def address_of(listener: socket.socket) -> str:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that says when it is ready, and ends quietly on a signal."""
+    """Uvicorn that says when it is ready, and ends quietly on a signal once all is answered."""
 
     def __init__(
-        self, config: uvicorn.Config, announce: Callable[[], None], stop: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        announce: Callable[[], None],
+        stop: Callable[[], None],
+        drain: Drain,
     ):
         super().__init__(config)
-        self._announce, self._stop = announce, stop
+        self._announce, self._stop, self._drain = announce, stop, drain
+        self._has_told = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self._announce()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        # Running generations end here, so that their connections can close.
+        if self._drain.has_begun:
+            self._end()
+        else:
+            self._drain.begin()
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._drain.is_over:
+            self._end()
+        elif self._drain.has_begun and not self._has_told:
+            self._has_told = True
+            number, seconds = self._drain.in_flight, self._drain.seconds
+            what = "1 request" if number == 1 else f"{number} requests"
+            print(f"waiting up to {seconds:g} s for {what}; again ends at once", file=sys.stderr)
+        return await super().on_tick(counter)
+
+    def _end(self) -> None:
+        """Give up what still runs, so that its connections can close."""
         self._stop()
-        super().handle_exit(sig, frame)
+        # What is cut off from here on is meant, and no error to tell of.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        self.should_exit = True
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
