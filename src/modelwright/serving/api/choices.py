@@ -193,6 +193,9 @@ class Choices:
 
     async def _wait(self) -> None:
         """Wait for an update; raises what ends the answer early once all before it are read."""
+        if self._updates:
+            # A backlog must not keep others, or the news that the client has left, from the loop.
+            await asyncio.sleep(0)
         while not self._updates:
             if self._failure is not None:
                 raise self._failure

@@ -17,7 +17,7 @@ from modelwright.serving.api.responses import (
     TextCompletion,
 )
 from modelwright.serving.api.waiting import unless_gone
-from modelwright.serving.errors import ErrorResponse, error_body
+from modelwright.serving.errors import ClientGoneError, ErrorResponse, error_body
 
 DONE = "data: [DONE]\n\n"
 KEEP_ALIVE = ": keep-alive\n\n"
@@ -64,6 +64,9 @@ class EventStream(Response):
         keeping = asyncio.ensure_future(self._keep_alive(send))
         try:
             await unless_gone(receive, self._send_all(send))
+        except ClientGoneError:
+            if not self._has_begun:
+                raise  # to be told as the status of an answer that nobody got
         finally:
             keeping.cancel()
             self._choices.cancel()
