@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import click
 from modelwright.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from modelwright.monitoring.request_recorder import RequestRecorder
     from modelwright.serving.access.keys import KeyFile
 
 
@@ -107,6 +108,15 @@ def _pairs(form: str) -> Any:
     help="A line for each request on standard error.  [default: text on a terminal, else json]",
 )
 @click.option("--log-prompts", is_flag=True, help="Put prompts and answers into the lines of JSON.")
+@click.option(
+    "--log-requests",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    metavar="SHARE",
+    help="Keep this share of the requests and answers, without personal data, in the workspace's "
+    "database.",
+)
 def command(
     model: str | None,
     models: dict[str, str],
@@ -125,17 +135,33 @@ def command(
     from modelwright.serving.api.limits import Limits
     from modelwright.serving.server import ServeOptions, serve
 
-    options = ServeOptions(
-        aliases=aliases,
-        keys=_keys(keys),
-        max_waiting=given["max_waiting"],
-        limits=Limits(deadline=given["deadline"], keep_alive=given["keep_alive"]),
-        drain_seconds=given["drain_seconds"],
-        log=given["log"],
-        log_prompts=given["log_prompts"],
-        open_browser=given["open_browser"],
-    )
-    serve(_folders(model, name, models), host, port, options)
+    folders = _folders(model, name, models)
+    with ExitStack() as stack:
+        share = given["log_requests"]
+        recorder = stack.enter_context(_recorder(share)) if share else None
+        options = ServeOptions(
+            aliases=aliases,
+            keys=_keys(keys),
+            max_waiting=given["max_waiting"],
+            limits=Limits(deadline=given["deadline"], keep_alive=given["keep_alive"]),
+            drain_seconds=given["drain_seconds"],
+            log=given["log"],
+            log_prompts=given["log_prompts"],
+            recorder=recorder,
+            open_browser=given["open_browser"],
+        )
+        serve(folders, host, port, options)
+
+
+def _recorder(share: float) -> RequestRecorder:
+    """Writes into the database of the workspace around this folder."""
+    from modelwright.core.workspace import find_workspace
+    from modelwright.monitoring.request_log import RequestTable
+    from modelwright.monitoring.request_recorder import RequestRecorder
+
+    workspace = find_workspace(Path.cwd())
+    table = RequestTable(workspace.store_url(), workspace.identity())
+    return RequestRecorder(table, share)
 
 
 def _folders(model: str | None, name: str | None, more: dict[str, str]) -> dict[str, Path]:

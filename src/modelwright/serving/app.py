@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 from fastapi import FastAPI
@@ -11,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from modelwright import __version__
+from modelwright.monitoring.request_recorder import RequestRecorder
 from modelwright.serving.access.authentication import Authentication
 from modelwright.serving.access.body_limit import BodyLimit
 from modelwright.serving.access.drain import Drain, DrainGate
@@ -25,6 +27,7 @@ from modelwright.serving.api.tokenization import tokenization_router
 from modelwright.serving.errors import install_error_handlers
 from modelwright.serving.metrics import ServerMetrics
 from modelwright.serving.page import page
+from modelwright.serving.recording import record_trace
 
 MAX_BODY_BYTES = 10 * 2**20
 
@@ -44,6 +47,7 @@ def create_app(
     *,
     keys: KeyFile | None = None,
     drain: Drain | None = None,
+    recorder: RequestRecorder | None = None,
     on_end: Sequence[OnEnd] = (),
 ) -> FastAPI:
     """Build the application.
@@ -56,11 +60,16 @@ def create_app(
         Who may use it; without keys, everybody on this machine, under its own names only.
     drain : Drain, optional
         Tells when the end was asked for; never by default.
+    recorder : RequestRecorder, optional
+        Is told of requests that generate; the caller runs it.
     on_end : sequence of callable
         Told of every request once it has ended.
     """
     drain = drain or Drain(0)
-    metrics = ServerMetrics(models.engines)
+    metrics = ServerMetrics(models.engines, recorder)
+    told = [metrics.on_request, *on_end]
+    if recorder is not None:
+        told.append(partial(record_trace, recorder))
     app = FastAPI(
         title="Modelwright",
         version=__version__,
@@ -72,7 +81,7 @@ def create_app(
         app.add_middleware(Authentication, keys=keys)
     app.add_middleware(OriginGuard, loopback_only=keys is None)
     app.add_middleware(DrainGate, drain=drain)
-    app.add_middleware(AccessLog, on_end=[metrics.on_request, *on_end])
+    app.add_middleware(AccessLog, on_end=told)
     app.add_middleware(RequestId)  # the outermost, so that refusals have one too
     install_error_handlers(app)
     app.include_router(openai_router(models))

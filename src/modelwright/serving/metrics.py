@@ -5,13 +5,16 @@ Dashboards and alerts that were made for vLLM work as they are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from modelwright.inference.background import BackgroundEngine
 from modelwright.inference.sequence import Sequence as TokenSequence
+from modelwright.monitoring.request_recorder import RequestRecorder
 from modelwright.serving.trace import RequestTrace
 
 FIRST_TOKEN_SECONDS = (
@@ -46,9 +49,13 @@ class ServerMetrics:
     engines : mapping of str to BackgroundEngine
         By name of the model; they tell of their tokens, and are asked for their queues when
         somebody reads.
+    recorder : RequestRecorder, optional
+        Asked for what it has written and dropped.
     """
 
-    def __init__(self, engines: Mapping[str, BackgroundEngine]):
+    def __init__(
+        self, engines: Mapping[str, BackgroundEngine], recorder: RequestRecorder | None = None
+    ):
         self.registry = CollectorRegistry()
         self._engines = dict(engines)
         length = max(one.engine.context_length for one in engines.values())
@@ -95,6 +102,8 @@ class ServerMetrics:
             ("model_name", "route", "status"),
             registry=self.registry,
         )
+        if recorder is not None:
+            self.registry.register(_RecorderCounts(recorder))
         for name, background in self._engines.items():
             background.on_token = partial(self.on_token, (name, "0"))
             background.on_end = partial(self.on_end, (name, "0"))
@@ -160,6 +169,20 @@ class ServerMetrics:
 
     def _histogram(self, name: str, what: str, buckets: Sequence[float]) -> Histogram:
         return Histogram(f"vllm:{name}", what, LABELS, registry=self.registry, buckets=buckets)
+
+
+class _RecorderCounts(Collector):
+    """What a recorder counts itself."""
+
+    def __init__(self, recorder: RequestRecorder):
+        self._recorder = recorder
+
+    def collect(self) -> Iterator[Metric]:
+        for name, what, value in (
+            ("written", "Requests that are in the request log.", self._recorder.written),
+            ("dropped", "Requests that should be and are not.", self._recorder.dropped),
+        ):
+            yield CounterMetricFamily(f"modelwright:request_log_{name}", what, value)
 
 
 def one_two_five(most: int) -> list[int]:

@@ -24,6 +24,7 @@ from modelwright.core.errors import UsageError, from_os_error
 from modelwright.inference.background import MAX_WAITING, BackgroundEngine
 from modelwright.inference.engine import Engine
 from modelwright.inference.threads import decoding_threads
+from modelwright.monitoring.request_recorder import RequestRecorder
 from modelwright.serving.access.drain import Drain
 from modelwright.serving.access.keys import KeyFile
 from modelwright.serving.access.origin_guard import is_loopback
@@ -59,6 +60,8 @@ class ServeOptions:
         The line of each request; None for columns on a terminal and JSON elsewhere.
     log_prompts : bool
         Whether prompts and answers are in the lines of JSON.
+    recorder : RequestRecorder or None
+        Keeps requests and answers; the caller runs it.
     open_browser : bool
         Whether to open the chat page.
     """
@@ -70,6 +73,7 @@ class ServeOptions:
     drain_seconds: float = DRAIN_SECONDS
     log: LogForm | None = None
     log_prompts: bool = False
+    recorder: RequestRecorder | None = None
     open_browser: bool = False
 
 
@@ -129,7 +133,7 @@ def serve(
         drain = Drain(options.drain_seconds)
         form = options.log or ("text" if sys.stderr.isatty() else "json")
         lines = LineWriter(form, options.log_prompts)
-        app = create_app(models, keys=keys, drain=drain, on_end=[lines])
+        app = create_app(models, keys=keys, drain=drain, recorder=options.recorder, on_end=[lines])
         address = address_of(listener)
 
         def announce() -> None:

@@ -145,6 +145,9 @@ class _About(Record):
         Where.
     comment : str
         Why, in the person's own words; may be empty.
+    request : str
+        Id of the request that was answered (``X-Request-Id``), which the request log has; may be
+        empty.
     """
 
     prompt: Prompt
@@ -152,6 +155,7 @@ class _About(Record):
     created: Time = Field(default_factory=now)
     source: Source = "import"
     comment: Comment = ""
+    request: Name = ""
 
 
 class Thumb(_About):
