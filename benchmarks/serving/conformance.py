@@ -4,8 +4,8 @@ python benchmarks/serving/conformance.py [--base-url URL [--model NAME] [--key K
 
 Serves a small model of random weights and runs every check against it; with ``--base-url`` also
 against another server, as ``transformers serve``. Prints a table of what passed. A check passes if
-the server does what is asked for; a field that is ignored or refused fails. Checks run one after the
-other, so that a server which hangs or breaks off fails those behind, too. Exit code 1 if one of
+the server does what is asked for; a field that is ignored or refused fails. They run one after
+the other, so that a server which hangs or breaks off fails those behind, too. Exit code 1 if one of
 ours fails.
 """
 
