@@ -1,16 +1,17 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
 import torch
 
 from modelwright.core.errors import InputError
+from modelwright.inference.admission import QueueFullError
 from modelwright.inference.background import (
     MOST_FAILURES,
     BackgroundEngine,
     EngineStoppedError,
-    QueueFullError,
     Update,
 )
 from modelwright.inference.engine import ContextLengthError, Engine
@@ -66,7 +67,7 @@ def test_the_queue_is_bounded_and_refuses_all_or_nothing(engine: Engine) -> None
 
     with BackgroundEngine(engine, max_waiting=2) as background:
         generations = [background.submit([1], GREEDY, block_then_note) for _ in range(5)]
-        with pytest.raises(QueueFullError, match="5 texts"):
+        with pytest.raises(QueueFullError, match="5 of "):
             background.submit_many([([1], GREEDY, None)] * 2)
         last = background.submit([1], GREEDY)
         with pytest.raises(QueueFullError):
@@ -171,12 +172,9 @@ def test_an_error_in_a_step_ends_what_took_part_and_nothing_else(
         assert background.is_running
 
 
-def test_callers_do_not_hold_up_texts_and_wait_in_a_queue(engine: Engine) -> None:
+def test_callers_do_not_hold_up_texts(engine: Engine) -> None:
     order: list[str] = []
-    with BackgroundEngine(engine, max_waiting=3) as background:
-        held, begun = threading.Event(), threading.Event()
-        background.call(lambda one: (begun.set(), held.wait(60)))
-        begun.wait(60)
+    with BackgroundEngine(engine) as background:
         background.submit([1, 2], GREEDY, lambda update: order.append("token"))
 
         def again(one: Engine) -> None:
@@ -185,10 +183,22 @@ def test_callers_do_not_hold_up_texts_and_wait_in_a_queue(engine: Engine) -> Non
                 background.call(again)
 
         background.call(again)
-        background.call(lambda one: None)
-        with pytest.raises(QueueFullError):
-            background.call(lambda one: None)
-        held.set()
         while order.count("token") < GREEDY.max_tokens:
             threading.Event().wait(0.01)
     assert "call call" not in " ".join(order)
+
+
+def test_what_holds_a_place_counts_as_a_text(engine: Engine) -> None:
+    with BackgroundEngine(engine, max_waiting=0) as background:
+        with ExitStack() as stack:
+            for _ in range(engine.max_sequences):
+                stack.enter_context(background.place())
+            assert background.held == background.places
+            with pytest.raises(QueueFullError):
+                background.submit([1], GREEDY)
+            with pytest.raises(QueueFullError), background.place():
+                pass
+        assert background.held == 0
+        assert "".join(background.submit([1], GREEDY)) == "".join(background.submit([1], GREEDY))
+    with pytest.raises(EngineStoppedError), background.place():
+        pass

@@ -2,10 +2,11 @@
 
 import json
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from modelwright.inference.background import BackgroundEngine
 from modelwright.inference.engine import Engine
 from modelwright.inference.scheduler import Part
 from modelwright.inference.sequence import Sequence
+from modelwright.serving.api.limits import Limits
+from modelwright.serving.api.served_model import ServedModel
+from modelwright.serving.api.served_models import ServedModels
 from modelwright.serving.app import create_app
 from modelwright.serving.server import listen
 
@@ -44,19 +48,40 @@ class Server:
 
 @contextmanager
 def running(
-    engine: Engine, *, max_waiting: int = 64, is_chat: bool = True, **options: Any
+    engine: Engine,
+    *,
+    max_waiting: int = 64,
+    is_chat: bool = True,
+    limits: Limits | None = None,
+    more: dict[str, Engine] | None = None,
+    aliases: dict[str, str] | None = None,
+    send_buffer: int | None = None,
+    **options: Any,
 ) -> Iterator[Server]:
-    """A real server on a free port, in a thread."""
+    """A real server on a free port, in a thread; with more than one engine if they are given."""
     listener = listen("127.0.0.1", 0)
-    with BackgroundEngine(engine, max_waiting) as background:
-        app = create_app(background, NAME, is_chat_model=is_chat, **options)
+    if send_buffer is not None:  # connections have that of the socket that they came to
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+    with ExitStack() as stack:
+        engines = {NAME: engine, **(more or {})}
+        models = [
+            ServedModel(
+                stack.enter_context(BackgroundEngine(one, max_waiting)),
+                name,
+                is_chat=is_chat,
+                limits=limits or Limits(),
+            )
+            for name, one in engines.items()
+        ]
+        app = create_app(ServedModels(models, aliases), **options)
         server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
-            yield Server(f"http://127.0.0.1:{listener.getsockname()[1]}", background)
+            yield Server(f"http://127.0.0.1:{listener.getsockname()[1]}", models[0].background)
         finally:
-            background.stop()
+            for model in models:
+                model.background.stop()
             server.should_exit = True
             thread.join()
 

@@ -102,9 +102,12 @@ def routes(server: Server) -> list[tuple[str, str]]:
 
 
 def server_openapi(server: Server) -> dict[str, Any]:
+    from modelwright.serving.api.served_model import ServedModel
+    from modelwright.serving.api.served_models import ServedModels
     from modelwright.serving.app import create_app
 
-    found: dict[str, Any] = create_app(server.background, NAME).openapi()
+    models = ServedModels([ServedModel(server.background, NAME)])
+    found: dict[str, Any] = create_app(models).openapi()
     return found
 
 

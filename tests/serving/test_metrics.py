@@ -14,6 +14,7 @@ from running_server import NAME, Server, openai_client, running, wait_until
 
 from modelwright.inference.engine import Engine
 from modelwright.serving.access.keys import KeyFile
+from modelwright.serving.api.limits import Limits
 from modelwright.serving.metrics import one_two_five
 
 QUESTION = [{"role": "user", "content": "Who jumps?"}]
@@ -32,6 +33,8 @@ def read(server: Server, **headers: str) -> dict[str, dict[str, float]]:
     assert answer.status_code == 200, answer.text
     found: dict[str, dict[str, float]] = {}
     for family in text_string_to_metric_families(answer.text):
+        if not family.name.startswith("vllm:"):
+            continue
         for sample in family.samples:
             assert {name: sample.labels[name] for name in LABELS} == LABELS
             own = [value for name, value in sample.labels.items() if name not in LABELS]
@@ -69,7 +72,8 @@ def test_counts_agree_with_what_was_asked(fresh: Server) -> None:
 
 def test_the_queue_is_seen(scripted: Callable[..., Any]) -> None:
     engine, _ = scripted("x" * 60, seconds_per_step=0.02, max_sequences=1)
-    with running(engine) as server, openai_client(server) as client:
+    limits = Limits(keep_alive=0.05)  # so that streams in the queue begin
+    with running(engine, limits=limits) as server, openai_client(server) as client:
         streams = [
             client.completions.create(model=NAME, prompt="a", max_tokens=50, stream=True)
             for _ in range(3)
@@ -92,6 +96,35 @@ def test_buckets_are_those_of_vllm(server: Server) -> None:
     assert bounds[-2:] == ["2560.0", "+Inf"]
     bounds = [key.split()[1] for key in found["request_prompt_tokens"] if "bucket" in key]
     assert bounds == ["1.0", "2.0", "5.0", "10.0", "20.0", "50.0", "100.0", "200.0", "+Inf"]
+
+
+def test_what_requests_asked_for_and_how_they_were_answered(fresh: Server) -> None:
+    with openai_client(fresh) as client:
+        client.completions.create(model=NAME, prompt="a", max_tokens=4, n=3)
+        client.completions.create(model=NAME, prompt="a", max_tokens=4)
+    httpx2.post(fresh.address + "/v1/completions", json={"model": "x", "prompt": "a"})
+    httpx2.get(fresh.address + "/any/path/at/all")
+
+    def answers() -> dict[tuple[str, str, str], float]:
+        text = httpx2.get(fresh.address + "/metrics").text
+        return {
+            (sample.labels["model_name"], sample.labels["route"], sample.labels["status"]): (
+                sample.value
+            )
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == "modelwright:http_requests_total"
+        }
+
+    wanted = {
+        (NAME, "/v1/completions", "200"): 2,
+        ("", "/v1/completions", "404"): 1,
+        ("", "", "404"): 1,  # no label for every path that somebody makes up
+    }
+    wait_until(lambda: answers().items() >= wanted.items())
+    found = read(fresh)
+    assert (found["request_params_n"]["count"], found["request_params_n"]["sum"]) == (2, 4)
+    assert found["request_params_max_tokens"]["sum"] == 8
 
 
 def test_one_two_five() -> None:

@@ -9,6 +9,8 @@ import pytest
 from openai import OpenAI
 from running_server import CONTEXT, NAME, Server, openai_client, running
 
+from modelwright.serving.api.limits import Limits
+
 QUESTION = [{"role": "user", "content": "Who jumps?"}]
 WORLD = "naïve 世界 नमस्ते 👩‍👩‍👧‍👦 𝔘𝔫𝔦 🇪🇺 done"
 
@@ -243,7 +245,11 @@ def test_many_clients_at_once_get_what_one_gets(client: OpenAI, server: Server) 
 
 def test_a_full_queue_is_503_with_a_time_to_come_back(scripted: Callable) -> None:
     engine, _ = scripted("slowly " * 30, seconds_per_step=0.05, max_sequences=1)
-    with running(engine, max_waiting=1) as server, openai_client(server) as client:
+    limits = Limits(keep_alive=0.05)  # so that a stream in the queue begins
+    with (
+        running(engine, max_waiting=1, limits=limits) as server,
+        openai_client(server) as client,
+    ):
         streams = [chat(client, stream=True, max_tokens=200) for _ in range(2)]
         with pytest.raises(openai.APIStatusError) as caught:
             chat(client)

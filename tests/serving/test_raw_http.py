@@ -254,7 +254,7 @@ def test_a_stream_is_server_sent_events_to_the_letter(scripted: Callable) -> Non
 @pytest.mark.parametrize("path", [CHAT, TEXT])
 @pytest.mark.parametrize("stream", [True, False])
 def test_generation_stops_when_the_client_leaves(
-    scripted: Callable, path: str, stream: bool
+    scripted: Callable, caplog: pytest.LogCaptureFixture, path: str, stream: bool
 ) -> None:
     engine, script = scripted("on and on " * 20, seconds_per_step=0.05)
     good = GOOD if path == CHAT else GOOD_TEXT
@@ -267,6 +267,7 @@ def test_generation_stops_when_the_client_leaves(
             if stream:
                 assert connection.recv(1000).startswith(b"HTTP/1.1 200")
         wait_until(lambda: not engine.has_work)
+    assert caplog.messages == []  # it is no error
     assert len(script.sequences) == 2
     for sequence in script.sequences:
         assert sequence.finish_reason == "abort"

@@ -15,7 +15,7 @@ from running_server import NAME
 
 from modelwright.core.errors import InputError, UsageError
 from modelwright.serving import server as server_module
-from modelwright.serving.server import is_chat_model, listen, serve
+from modelwright.serving.server import ServeOptions, is_chat_model, listen, serve
 
 
 @contextmanager
@@ -36,7 +36,8 @@ def serve_command(
 def test_the_command_serves_and_ends_cleanly_in_the_middle_of_a_stream(
     model_folder: Path, how: signal.Signals
 ) -> None:
-    with serve_command(str(model_folder), "--port", "0", "--name", "mine") as (process, line):
+    flags = ("--port", "0", "--name", "mine", "--log", "off", "--drain-seconds", "0")
+    with serve_command(str(model_folder), *flags) as (process, line):
         assert line.startswith("mine answers at http://127.0.0.1:")
         address = line.split()[3]
         assert httpx2.get(f"{address}/health").json()["model"] == "mine"
@@ -54,7 +55,7 @@ def test_the_command_serves_and_ends_cleanly_in_the_middle_of_a_stream(
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "example.com", "::", ""])
 def test_hosts_that_others_can_reach_are_refused(model_folder: Path, host: str) -> None:
     with pytest.raises(UsageError, match="has no keys"):
-        serve(model_folder, host=host, port=0)
+        serve({NAME: model_folder}, host=host, port=0)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "[::1]"])
@@ -71,7 +72,7 @@ def test_a_port_in_use_is_named_with_the_next_free_one(model_folder: Path) -> No
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(UsageError, match=rf"port {port} is in use") as caught:
-            serve(model_folder, port=port)
+            serve({NAME: model_folder}, port=port)
         free = int(caught.value.fix.removeprefix("use --port "))
         assert free > port
         listen("127.0.0.1", free).close()
@@ -90,7 +91,7 @@ def test_the_command_says_that_a_port_is_in_use_in_plain_words(model_folder: Pat
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no model here"):
-        serve(tmp_path, port=0)
+        serve({NAME: tmp_path}, port=0)
 
 
 def test_it_says_when_it_is_ready_and_opens_the_page(
@@ -108,7 +109,8 @@ def test_it_says_when_it_is_ready_and_opens_the_page(
         threading.Thread(target=use).start()
 
     before = signal.getsignal(signal.SIGINT)
-    serve(model_folder, port=0, open_browser=True, ready=use_and_stop)
+    options = ServeOptions(open_browser=True)
+    serve({NAME: model_folder}, port=0, options=options, ready=use_and_stop)
     assert signal.getsignal(signal.SIGINT) is before
     assert answers == [200]
     address = opened[0]

@@ -65,17 +65,13 @@ def command(
     if not serve:
         return
     from modelwright.data.feedback.table import open_feedback
+    from modelwright.serving.server import ServeOptions
     from modelwright.serving.server import serve as serve_model
 
     model = [artifact for artifact in artifacts if artifact.kind == "model"][-1]
     with closing(open_feedback(workspace)) as feedback:
-        serve_model(
-            model.path,
-            port=port,
-            name=recipe.name,
-            feedback=feedback,
-            open_browser=open_browser,
-        )
+        options = ServeOptions(feedback=feedback, open_browser=open_browser)
+        serve_model({recipe.name: model.path}, port=port, options=options)
 
 
 def _check_port(port: int) -> None:

@@ -1,10 +1,11 @@
-"""``modelwright serve``: a model behind an OpenAI-shaped API and a chat page."""
+"""``modelwright serve``: models behind an OpenAI-shaped API and a chat page."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,11 +13,91 @@ from modelwright.cli.feedback import chat_feedback
 from modelwright.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from modelwright.monitoring.request_recorder import RequestRecorder
     from modelwright.serving.access.keys import KeyFile
+
+
+def _pairs(form: str) -> Any:
+    """Makes a callback that reads NAME=VALUE, repeated; ``form`` is what is shown of it."""
+
+    def read(
+        context: click.Context, option: click.Parameter, given: Sequence[str]
+    ) -> dict[str, str]:
+        found = dict[str, str]()
+        for one in given:
+            name, _, value = one.partition("=")
+            if not (name and value):
+                raise click.BadParameter(f"'{one}' is not {form}")
+            if name in found:
+                raise click.BadParameter(f"'{name}' is given twice")
+            found[name] = value
+        return found
+
+    return read
 
 
 @click.command("serve")
 @click.argument("model", required=False)
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME=MODEL",
+    callback=_pairs("NAME=MODEL"),
+    help="Another model and what clients call it; may be repeated.",
+)
+@click.option(
+    "--alias",
+    "aliases",
+    multiple=True,
+    metavar="ALIAS=NAME",
+    callback=_pairs("ALIAS=NAME"),
+    help="Another name for a model; may be repeated.",
+)
+@click.option(
+    "--adapter",
+    "adapters",
+    multiple=True,
+    metavar="NAME=FOLDER",
+    callback=_pairs("NAME=FOLDER"),
+    help="An adapter of MODEL and what clients call it; may be repeated.",
+)
+@click.option(
+    "--weights",
+    type=click.Choice(["auto", "model", "float32", "bfloat16", "int8", "int4"]),
+    default="auto",
+    show_default=True,
+    help="How the weights are kept on a CPU: as they were saved (auto), or rounded; 'model' runs "
+    "plain PyTorch.",
+)
+@click.option(
+    "--speculate",
+    type=click.IntRange(0, 64),
+    default=0,
+    show_default=True,
+    metavar="TOKENS",
+    help="Tokens that are guessed ahead where a text repeats itself.",
+)
+@click.option(
+    "--max-sequences",
+    type=click.IntRange(1),
+    default=16,
+    show_default=True,
+    help="Most texts of a model that are generated at once; more wait.",
+)
+@click.option(
+    "--step-tokens",
+    type=click.IntRange(1),
+    default=512,
+    show_default=True,
+    help="Most tokens of a step; fewer keep answers flowing while long prompts come in.",
+)
+@click.option(
+    "--cache-tokens",
+    type=click.IntRange(1),
+    help="Tokens whose keys and values are kept.  [default: for all texts that run, at full "
+    "length, or half of the free memory]",
+)
 @click.option(
     "--host",
     default="127.0.0.1",
@@ -32,7 +113,7 @@ if TYPE_CHECKING:
 )
 @click.option("--open/--no-open", "open_browser", default=False, help="Open the chat page.")
 @click.option(
-    "--name", help="What clients call the model.  [default: the recipe's or the folder's name]"
+    "--name", help="What clients call MODEL.  [default: the recipe's or the folder's name]"
 )
 @click.option(
     "--keys",
@@ -40,34 +121,120 @@ if TYPE_CHECKING:
     help="Who may use it, made by 'modelwright keys'.  [default: the workspace's keys.json, if it "
     "is there]",
 )
+@click.option(
+    "--max-waiting",
+    type=click.IntRange(0),
+    default=64,
+    show_default=True,
+    help="Most texts of a model that wait; more are refused.",
+)
+@click.option(
+    "--deadline",
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds that a request may wait and run.  [default: no end]",
+)
+@click.option(
+    "--keep-alive",
+    type=click.FloatRange(0.1),
+    default=15.0,
+    show_default=True,
+    help="Seconds of silence after which a stream says that it is still there.",
+)
+@click.option(
+    "--drain-seconds",
+    type=click.FloatRange(0),
+    default=30.0,
+    show_default=True,
+    help="How long running requests may take after Ctrl-C or SIGTERM.",
+)
+@click.option(
+    "--log",
+    type=click.Choice(["json", "text", "off"]),
+    help="A line for each request on standard error.  [default: text on a terminal, else json]",
+)
+@click.option("--log-prompts", is_flag=True, help="Put prompts and answers into the lines of JSON.")
+@click.option(
+    "--log-requests",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    metavar="SHARE",
+    help="Keep this share of the requests and answers, without personal data, in the workspace's "
+    "database.",
+)
 def command(
     model: str | None,
+    models: dict[str, str],
+    aliases: dict[str, str],
+    adapters: dict[str, str],
     host: str,
     port: int,
-    open_browser: bool,
     name: str | None,
     keys: Path | None,
+    **given: Any,
 ) -> None:
     """Serve MODEL: chat page and OpenAI-shaped API on this machine.
 
-    MODEL is a model folder, an artifact's id or a stage; without it, the recipe's model.
+    MODEL is a model folder, an artifact's id or a stage; without it, the recipe's model. With
+    --model alone, or besides MODEL, one server has several.
     """
-    from modelwright.pipeline.current import find_model
-    from modelwright.serving.server import serve
+    from modelwright.serving.api.limits import Limits
+    from modelwright.serving.server import ServeOptions, serve
 
-    found = find_model(Path.cwd(), model)
-    if found.note:
-        click.echo(found.note, err=True)
-    with chat_feedback() as feedback:
-        serve(
-            found.folder,
-            host,
-            port,
-            name=name or found.name,
+    folders = _folders(model, name, models)
+    with ExitStack() as stack:
+        share = given["log_requests"]
+        recorder = stack.enter_context(_recorder(share)) if share else None
+        feedback = stack.enter_context(chat_feedback())
+        options = ServeOptions(
+            aliases=aliases,
+            adapters={name: Path(folder) for name, folder in adapters.items()},
+            weights=given["weights"],
+            speculate=given["speculate"],
+            max_sequences=given["max_sequences"],
+            step_tokens=given["step_tokens"],
+            cache_tokens=given["cache_tokens"],
             keys=_keys(keys),
+            max_waiting=given["max_waiting"],
+            limits=Limits(deadline=given["deadline"], keep_alive=given["keep_alive"]),
+            drain_seconds=given["drain_seconds"],
+            log=given["log"],
+            log_prompts=given["log_prompts"],
+            recorder=recorder,
             feedback=feedback,
-            open_browser=open_browser,
+            open_browser=given["open_browser"],
         )
+        serve(folders, host, port, options)
+
+
+def _recorder(share: float) -> RequestRecorder:
+    """Writes into the database of the workspace around this folder."""
+    from modelwright.core.workspace import find_workspace
+    from modelwright.monitoring.request_log import RequestTable
+    from modelwright.monitoring.request_recorder import RequestRecorder
+
+    workspace = find_workspace(Path.cwd())
+    table = RequestTable(workspace.store_url(), workspace.identity())
+    return RequestRecorder(table, share)
+
+
+def _folders(model: str | None, name: str | None, more: dict[str, str]) -> dict[str, Path]:
+    """Models' folders by name, that of the argument first."""
+    from modelwright.pipeline.current import find_model
+
+    found = dict[str, Path]()
+    if model is not None or not more:
+        first = find_model(Path.cwd(), model)
+        if first.note:
+            click.echo(first.note, err=True)
+        found[name or first.name or first.folder.resolve().name] = first.folder
+    elif name is not None:
+        raise UsageError("--name is for MODEL, which is not given", fix="write --model NAME=MODEL")
+    for own_name, path in more.items():
+        if own_name in found:
+            raise UsageError(f"two models are to be called '{own_name}'", fix="give another name")
+        found[own_name] = find_model(Path.cwd(), path).folder
+    return found
 
 
 def _keys(path: Path | None) -> KeyFile | None:

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from modelwright.core.errors import ModelwrightError
+from modelwright.inference.admission import Admission
 from modelwright.inference.engine import Engine, StepOutput
 from modelwright.inference.log_probabilities import TokenLogProbability
 from modelwright.inference.sampling import SamplingParams
@@ -27,10 +29,6 @@ MOST_FAILURES = 3
 
 MAX_WAITING = 64
 """Most generations that may wait for a free place."""
-
-
-class QueueFullError(ModelwrightError):
-    """Too many generations wait already."""
 
 
 class EngineStoppedError(ModelwrightError):
@@ -73,6 +71,8 @@ class Generation:
     deliver : callable, optional
         Called with every :class:`Update`, from the engine's thread, so it must not block.
         Without it, updates wait for the iterator, which one thread may use.
+    owner : str, optional
+        Whose it is.
     """
 
     def __init__(
@@ -80,8 +80,10 @@ class Generation:
         sequence: Sequence,
         cancel: Callable[[Generation], None],
         deliver: Callable[[Update], None] | None = None,
+        owner: str | None = None,
     ):
         self.sequence = sequence
+        self.owner = owner
         self._cancel = cancel
         self._updates: SimpleQueue[Update] = SimpleQueue()
         self.deliver = deliver or self._updates.put
@@ -114,15 +116,14 @@ class BackgroundEngine:
     engine : Engine
         Nobody else may use it meanwhile, but for its tokenizer and its fixed properties.
     max_waiting : int
-        Most generations that wait for a free place; more are refused.
+        Most that may wait beside what runs; more is refused.
     """
 
     def __init__(self, engine: Engine, max_waiting: int = MAX_WAITING):
         self.engine = engine
-        self.most_generations = engine.max_sequences + max_waiting
-        self.max_calls = max_waiting
+        self._admission = Admission(engine.max_sequences + max_waiting)
         self._commands: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._lock = threading.Lock()  # guards generations and calls
+        self._lock = threading.Lock()  # guards the admission, generations and calls
         self._generations: dict[Sequence, Generation] = {}
         self._calls: set[Future[Any]] = set()
         self.on_token: Callable[[Sequence], None] | None = None
@@ -153,6 +154,17 @@ class BackgroundEngine:
         """Whether it takes work."""
         return self._is_running
 
+    @property
+    def places(self) -> int:
+        """Most generations that run and wait at once."""
+        return self._admission.places
+
+    @property
+    def held(self) -> int:
+        """Places that are taken."""
+        with self._lock:
+            return self._admission.held
+
     def submit(
         self,
         prompt: list[int],
@@ -167,6 +179,8 @@ class BackgroundEngine:
             If the prompt cannot be run.
         QueueFullError
             If too many wait already.
+        ShareReachedError
+            If its owner holds too many of them.
         EngineStoppedError
             If the engine does not run any more.
         """
@@ -175,33 +189,52 @@ class BackgroundEngine:
     def submit_many(
         self,
         requests: list[tuple[list[int], SamplingParams, Callable[[Update], None] | None]],
+        owner: str | None = None,
+        adapter: str | None = None,
     ) -> list[Generation]:
-        """Start all of them or, if one is refused, none; raises as :meth:`submit`."""
+        """Start all of them or, if one is refused, none; raises as :meth:`submit`.
+
+        ``owner`` is whose share of the places they take, ``adapter`` the engine's that speaks.
+        """
         generations = [
-            Generation(self.engine.new_sequence(prompt, params), self._cancel, deliver)
+            Generation(
+                self.engine.new_sequence(prompt, params, adapter), self._cancel, deliver, owner
+            )
             for prompt, params, deliver in requests
         ]
         with self._lock:
-            if not self._is_running:
-                raise EngineStoppedError("the engine has stopped", fix="start it again")
-            if len(self._generations) + len(generations) > self.most_generations:
-                raise QueueFullError(
-                    f"the queue is full: {len(self._generations)} texts are being generated "
-                    "or wait",
-                    fix="try again in a moment",
-                )
+            self._check_running()
+            self._admission.enter(len(generations), owner)
             self._generations |= {generation.sequence: generation for generation in generations}
             # One command for all, so that they begin in the same step.
             self._commands.put(partial(self._add, [one.sequence for one in generations]))
         return generations
 
-    def call(self, work: Callable[[Engine], ResultT]) -> Future[ResultT]:
-        """Have something done with the engine between two steps; any thread may call this.
+    @contextmanager
+    def place(self, owner: str | None = None) -> Iterator[None]:
+        """Hold a place, as a generation does, for what is done in several calls.
 
         Raises
         ------
-        QueueFullError
-            If too much waits already.
+        QueueFullError, ShareReachedError, EngineStoppedError
+            As :meth:`submit`.
+        """
+        with self._lock:
+            self._check_running()
+            self._admission.enter(1, owner)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._admission.leave(owner)
+
+    def call(self, work: Callable[[Engine], ResultT]) -> Future[ResultT]:
+        """Have something done with the engine between two steps; any thread may call this.
+
+        What many may ask for at once should hold a :meth:`place` meanwhile.
+
+        Raises
+        ------
         EngineStoppedError
             If the engine does not run any more; in the future, if it stops before.
         """
@@ -215,13 +248,7 @@ class BackgroundEngine:
                     future.set_exception(error)
 
         with self._lock:
-            if not self._is_running:
-                raise EngineStoppedError("the engine has stopped", fix="start it again")
-            if len(self._calls) >= self.max_calls:
-                raise QueueFullError(
-                    f"the queue is full: {len(self._calls)} others wait",
-                    fix="try again in a moment",
-                )
+            self._check_running()
             self._calls.add(future)
             self._commands.put(do)
         future.add_done_callback(self._calls.discard)
@@ -234,6 +261,10 @@ class BackgroundEngine:
         """
         self._is_stopping = True
         self._commands.put(_wake_up)
+
+    def _check_running(self) -> None:
+        if not self._is_running:
+            raise EngineStoppedError("the engine has stopped", fix="start it again")
 
     def _cancel(self, generation: Generation) -> None:
         self._commands.put(partial(self._abort, generation))
@@ -319,7 +350,7 @@ class BackgroundEngine:
 
     def _forget(self, sequence: Sequence) -> None:
         with self._lock:
-            self._generations.pop(sequence, None)
+            self._admission.leave(self._generations.pop(sequence).owner)
 
 
 def _aborted(sequence: Sequence) -> Update:

@@ -100,8 +100,7 @@ class Engine:
 
     Notes
     -----
-    The model's weights must not change while the engine lives: what it worked out for a text is
-    kept for others that begin as it does.
+    The model's weights must not change while the engine lives: it keeps what it worked out.
 
     Raises
     ------
@@ -270,10 +269,7 @@ class Engine:
 
     @torch.inference_mode()
     def step(self) -> list[StepOutput]:
-        """Run one step; gives what came of the sequences that are one token further.
-
-        If it raises, all that took part have to be aborted.
-        """
+        """Run one step; gives what came of it. If it raises, all that run have to be aborted."""
         parts = self.scheduler.schedule()
         if not parts:
             return []
@@ -359,7 +355,7 @@ class Engine:
         return [completion_of(sequence) for sequence in sequences]
 
     @torch.inference_mode()
-    def score(self, sequences: list[list[int]]) -> list[Tensor]:
+    def score(self, sequences: list[list[int]], adapter: str | None = None) -> list[Tensor]:
         """Log-probability of every token, given those before it.
 
         Parameters
@@ -378,10 +374,12 @@ class Engine:
             If a sequence is longer than the context.
         """
         self._check_lengths("a text to score", sequences)
-        return log_probabilities_of(self.network.hidden_states_of, self.network.logits, sequences)
+        return log_probabilities_of(
+            partial(self.network.hidden_states_of, adapter=adapter), self.network.logits, sequences
+        )
 
     @torch.inference_mode()
-    def embed(self, sequences: list[list[int]]) -> list[Tensor]:
+    def embed(self, sequences: list[list[int]], adapter: str | None = None) -> list[Tensor]:
         """What texts mean to the model: the mean of their hidden states behind the last layer.
 
         Parameters
@@ -402,7 +400,7 @@ class Engine:
             If one is empty or has ids that the tokenizer does not have.
         """
         self.check_embeddable(sequences)
-        return embeddings_of(self.network.hidden_states_of, sequences)
+        return embeddings_of(partial(self.network.hidden_states_of, adapter=adapter), sequences)
 
     def check_embeddable(self, sequences: list[list[int]]) -> None:
         """Refuse texts that cannot be embedded; raises as :meth:`embed`. Any thread may call it."""

@@ -88,20 +88,20 @@ class KernelNetwork:
         """Normalised hidden states (N, C) of a step's tokens, float32."""
         return self._run(layout.tokens, _step(layout), self._cache, adapter)
 
-    def hidden_states_of(self, texts: list[list[int]]) -> list[Tensor]:
+    def hidden_states_of(self, texts: list[list[int]], adapter: str | None = None) -> list[Tensor]:
         """Those of whole texts, (T, C) each, of which nothing is kept."""
         if self._passing is None:
             blocks = blocks_for(self.config.max_position_embeddings)
             self._passing = KVCache(self.config, blocks, torch.device("cpu"), torch.float32)
-        return [torch.cat(self._in_pieces(text, self._passing)) for text in texts]
+        return [torch.cat(self._in_pieces(text, self._passing, adapter)) for text in texts]
 
-    def _in_pieces(self, text: list[int], cache: KVCache) -> list[Tensor]:
+    def _in_pieces(self, text: list[int], cache: KVCache, adapter: str | None) -> list[Tensor]:
         pieces = []
         for start in range(0, len(text), TOKENS_AT_ONCE):
             tokens = text[start : start + TOKENS_AT_ONCE]
             places = np.arange(start, start + len(tokens))
             rows, blocks = np.zeros_like(places), np.arange(cache.keys.shape[1])[None]
-            pieces.append(self._run(tokens, Step(places, places, rows, blocks), cache))
+            pieces.append(self._run(tokens, Step(places, places, rows, blocks), cache, adapter))
         return pieces
 
     def logits(self, hidden: Tensor) -> Tensor:

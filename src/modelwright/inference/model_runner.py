@@ -24,7 +24,7 @@ class Network(Protocol):
     def hidden_states(self, layout: StepLayout, adapter: str | None = None) -> Tensor:
         """Normalised hidden states (N, C) of a step's tokens, whose keys and values are kept."""
 
-    def hidden_states_of(self, texts: list[list[int]]) -> list[Tensor]:
+    def hidden_states_of(self, texts: list[list[int]], adapter: str | None = None) -> list[Tensor]:
         """Those of whole texts of similar lengths, (T, C) each, of which nothing is kept."""
 
     def logits(self, hidden: Tensor) -> Tensor:

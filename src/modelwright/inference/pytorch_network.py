@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -38,20 +38,24 @@ class PyTorchNetwork:
         tensors = TensorLayout(layout, self._cache.keys.device)
         caches = layers_of(self._cache, tensors, self._windows)
         positions = tensors.positions[None]
-        # None leaves on what is on, as an adapter that is being trained.
-        speaking = nullcontext() if adapter is None else with_adapter(self.model, adapter)
-        with speaking:
+        with _speaking(self.model, adapter):
             return self.model.hidden_states(tensors.tokens[None], positions, caches)[0]
 
-    def hidden_states_of(self, texts: list[list[int]]) -> list[Tensor]:
+    def hidden_states_of(self, texts: list[list[int]], adapter: str | None = None) -> list[Tensor]:
         """Those of whole texts of similar lengths, (T, C) each, of which nothing is kept."""
         longest = max(len(text) for text in texts)
         # A causal mask keeps padding out of sight of the real tokens.
         rows = [text + [0] * (longest - len(text)) for text in texts]
-        hidden = self.model.hidden_states(torch.tensor(rows, device=self._cache.keys.device))
+        with _speaking(self.model, adapter):
+            hidden = self.model.hidden_states(torch.tensor(rows, device=self._cache.keys.device))
         return [row[: len(text)] for row, text in zip(hidden, texts, strict=True)]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits (M, vocab_size) of hidden states (M, C)."""
         logits: Tensor = self.model.lm_head(hidden)
         return logits
+
+
+def _speaking(model: CausalLM, adapter: str | None) -> AbstractContextManager[None]:
+    # None leaves on what is on, as an adapter that is being trained.
+    return nullcontext() if adapter is None else with_adapter(model, adapter)

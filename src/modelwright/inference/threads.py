@@ -24,6 +24,7 @@ def decoding_threads(parameters: int) -> int:
     return max(1, available_cores() - 1)
 
 
-def use_decoding_threads(folder: Path) -> None:
-    """Compute on as many threads as suit the model of a folder, from now on."""
-    torch.set_num_threads(decoding_threads(load_config(folder).parameter_count()))
+def use_decoding_threads(folders: list[Path]) -> None:
+    """Compute on as many threads as suit the largest of some models, from now on."""
+    sizes = [load_config(folder).parameter_count() for folder in folders]
+    torch.set_num_threads(max(map(decoding_threads, sizes)))

@@ -13,11 +13,15 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from modelwright.core.errors import InputError, ModelwrightError
-from modelwright.inference.background import EngineStoppedError, QueueFullError
+from modelwright.inference.admission import QueueFullError, ShareReachedError
+from modelwright.inference.background import EngineStoppedError
 from modelwright.inference.engine import ContextLengthError
 
 INVALID_REQUEST, SERVER_ERROR = "invalid_request_error", "server_error"
-RETRY_AFTER_SECONDS = 2
+RATE_LIMIT = "rate_limit_error"
+
+CLIENT_GONE = 499
+"""What web servers log when nobody is left to read the answer."""
 
 _REASONS = {
     404: "there is nothing at this address",
@@ -58,6 +62,24 @@ class ModelNotFoundError(ModelwrightError):
     """A model that this server does not have."""
 
 
+class ClientGoneError(ModelwrightError):
+    """Nobody waits for the answer any more."""
+
+
+class DeadlineError(ModelwrightError):
+    """A request that waited and ran for too long."""
+
+    def __init__(self, seconds: float):
+        super().__init__(
+            f"the answer was not complete after {seconds:g} s, and was given up",
+            fix="ask for less, or try again later",
+        )
+
+
+class SlowReaderError(ModelwrightError):
+    """A client that does not read what it asked for."""
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Let every error of ``app`` leave it as an error object."""
     app.add_exception_handler(ModelwrightError, _on_known_error)
@@ -86,7 +108,7 @@ def limit_reached(error: LimitReachedError, headers: dict[str, str] | None = Non
     return error_response(
         429,
         _sentence(error),
-        type="rate_limit_error",
+        type=RATE_LIMIT,
         code="rate_limit_exceeded",
         headers={"Retry-After": str(math.ceil(error.seconds)), **(headers or {})},
     )
@@ -99,8 +121,14 @@ def internal_error() -> Response:
 
 def error_body(error: ModelwrightError) -> ErrorBody:
     """The error object of one of our errors, for streams that have begun."""
-    kind = INVALID_REQUEST if isinstance(error, InputError) else SERVER_ERROR
-    return ErrorBody(message=_sentence(error), type=kind, code=_code(error))
+    param = None
+    if isinstance(error, ShareReachedError):
+        kind = RATE_LIMIT
+    elif isinstance(error, ModelNotFoundError):
+        kind, param = INVALID_REQUEST, "model"
+    else:
+        kind = INVALID_REQUEST if isinstance(error, InputError) else SERVER_ERROR
+    return ErrorBody(message=_sentence(error), type=kind, param=param, code=_code(error))
 
 
 async def _on_known_error(request: Request, error: Exception) -> Response:
@@ -109,13 +137,12 @@ async def _on_known_error(request: Request, error: Exception) -> Response:
         return limit_reached(error)
     headers = None
     if isinstance(error, QueueFullError):
-        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        headers = {"Retry-After": str(error.seconds)}
     body = error_body(error)
-    param = "model" if isinstance(error, ModelNotFoundError) else None
-    kind = INVALID_REQUEST if param else body.type
     return error_response(
-        _status(error), body.message, type=kind, param=param, code=body.code, headers=headers
-    )
+        _status(error), body.message, type=body.type, param=body.param, code=body.code,
+        headers=headers,
+    )  # fmt: skip
 
 
 async def _on_invalid_request(request: Request, error: Exception) -> Response:
@@ -163,18 +190,31 @@ def _sentence(error: ModelwrightError) -> str:
 
 
 def _status(error: ModelwrightError) -> int:
-    if isinstance(error, QueueFullError | EngineStoppedError):
-        return 503
-    if isinstance(error, ModelNotFoundError):
-        return 404
+    for kind, status in _STATUS.items():
+        if isinstance(error, kind):
+            return status
     return 400 if isinstance(error, InputError) else 500
 
 
 def _code(error: ModelwrightError) -> str | None:
-    codes: dict[type[ModelwrightError], str] = {
-        ContextLengthError: "context_length_exceeded",
-        ModelNotFoundError: "model_not_found",
-        QueueFullError: "queue_full",
-        EngineStoppedError: "engine_stopped",
-    }
-    return codes.get(type(error))
+    return _CODES.get(type(error))
+
+
+_STATUS: dict[type[ModelwrightError], int] = {
+    ShareReachedError: 429,  # before the kind that it is one of
+    QueueFullError: 503,
+    EngineStoppedError: 503,
+    DeadlineError: 504,
+    ModelNotFoundError: 404,
+    ClientGoneError: CLIENT_GONE,
+}
+
+_CODES: dict[type[ModelwrightError], str] = {
+    ContextLengthError: "context_length_exceeded",
+    ModelNotFoundError: "model_not_found",
+    QueueFullError: "queue_full",
+    ShareReachedError: "queue_share_reached",
+    EngineStoppedError: "engine_stopped",
+    DeadlineError: "deadline_exceeded",
+    SlowReaderError: "too_slow_reader",
+}

@@ -5,12 +5,17 @@ Dashboards and alerts that were made for vLLM work as they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from modelwright.inference.background import BackgroundEngine
 from modelwright.inference.sequence import Sequence as TokenSequence
+from modelwright.monitoring.request_recorder import RequestRecorder
+from modelwright.serving.trace import RequestTrace
 
 FIRST_TOKEN_SECONDS = (
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40,
@@ -24,6 +29,7 @@ REQUEST_SECONDS = (
 )  # fmt: skip
 
 LABELS = ("model_name", "engine")
+Labels = tuple[str, str]
 
 SPANS = {
     "e2e_request_latency_seconds": "From the request to its end.",
@@ -40,17 +46,19 @@ class ServerMetrics:
 
     Parameters
     ----------
-    background : BackgroundEngine
-        Tells of its tokens; asked for its queue when somebody reads.
-    name : str
-        Of the model.
+    engines : mapping of str to BackgroundEngine
+        By name of the model; they tell of their tokens, and are asked for their queues when
+        somebody reads.
+    recorder : RequestRecorder, optional
+        Asked for what it has written and dropped.
     """
 
-    def __init__(self, background: BackgroundEngine, name: str):
+    def __init__(
+        self, engines: Mapping[str, BackgroundEngine], recorder: RequestRecorder | None = None
+    ):
         self.registry = CollectorRegistry()
-        self._background = background
-        self._labels = (name, "0")
-        length = background.engine.context_length
+        self._engines = dict(engines)
+        length = max(one.engine.context_length for one in engines.values())
         gauge, counter, histogram = self._gauge, self._counter, self._histogram
         self._running = gauge("num_requests_running", "Texts that are being generated.")
         self._waiting = gauge("num_requests_waiting", "Texts that wait.")
@@ -79,30 +87,47 @@ class ServerMetrics:
         self._limits = histogram(
             "request_max_num_generation_tokens", "Tokens that were allowed.", one_two_five(length)
         )
+        self._asked_lengths = histogram(
+            "request_params_max_tokens", "max_tokens of a request.", one_two_five(length)
+        )
+        self._asked_choices = histogram(
+            "request_params_n", "Choices of a request.", (1, 2, 5, 10, 20)
+        )
         self._answer_lengths = histogram(
             "request_generation_tokens", "Tokens of an answer.", one_two_five(length)
         )
+        self._requests = Counter(
+            "modelwright:http_requests",
+            "Answers, by model, route and status.",
+            ("model_name", "route", "status"),
+            registry=self.registry,
+        )
+        if recorder is not None:
+            self.registry.register(_RecorderCounts(recorder))
+        for name, background in self._engines.items():
+            background.on_token = partial(self.on_token, (name, "0"))
+            background.on_end = partial(self.on_end, (name, "0"))
 
-    def on_token(self, sequence: TokenSequence) -> None:
+    def on_token(self, labels: Labels, sequence: TokenSequence) -> None:
         """A token has come; in the engine's thread."""
         timing = sequence.timing
         if len(sequence.generated) == 1:
-            self._prompt_tokens.labels(*self._labels).inc(len(sequence.prompt))
+            self._prompt_tokens.labels(*labels).inc(len(sequence.prompt))
             if timing.first_token is not None:
                 waited = timing.first_token - timing.arrived
-                self._first_token.labels(*self._labels).observe(waited)
+                self._first_token.labels(*labels).observe(waited)
         elif timing.interval is not None:
             for histogram in self._intervals:
-                histogram.labels(*self._labels).observe(timing.interval)
-        self._generated_tokens.labels(*self._labels).inc()
+                histogram.labels(*labels).observe(timing.interval)
+        self._generated_tokens.labels(*labels).inc()
 
-    def on_end(self, sequence: TokenSequence) -> None:
+    def on_end(self, labels: Labels, sequence: TokenSequence) -> None:
         """A text has ended, or was cancelled; in the engine's thread."""
         timing, reason = sequence.timing, sequence.finish_reason or "abort"
-        self._finished.labels(*self._labels, reason).inc()
-        self._prompt_lengths.labels(*self._labels).observe(len(sequence.prompt))
-        self._answer_lengths.labels(*self._labels).observe(len(sequence.generated))
-        self._limits.labels(*self._labels).observe(sequence.params.max_tokens)
+        self._finished.labels(*labels, reason).inc()
+        self._prompt_lengths.labels(*labels).observe(len(sequence.prompt))
+        self._answer_lengths.labels(*labels).observe(len(sequence.generated))
+        self._limits.labels(*labels).observe(sequence.params.max_tokens)
         started, first, last = timing.started, timing.first_token, timing.last_token
         if started is None or first is None or last is None:
             return  # it was cancelled before it said anything
@@ -114,14 +139,23 @@ class ServerMetrics:
             "request_decode_time_seconds": last - first,
         }
         for name, seconds in spans.items():
-            self._spans[name].labels(*self._labels).observe(seconds)
+            self._spans[name].labels(*labels).observe(seconds)
+
+    def on_request(self, trace: RequestTrace) -> None:
+        """A request has been answered."""
+        self._requests.labels(trace.model or "", trace.route, str(trace.status)).inc()
+        if trace.model is not None and trace.wanted is not None and trace.most_tokens is not None:
+            labels = (trace.model, "0")
+            self._asked_choices.labels(*labels).observe(trace.wanted)
+            self._asked_lengths.labels(*labels).observe(trace.most_tokens)
 
     def written(self) -> bytes:
         """All of it in Prometheus' text format."""
-        engine = self._background.engine
-        self._running.labels(*self._labels).set(len(engine.scheduler.running))
-        self._waiting.labels(*self._labels).set(len(engine.scheduler.waiting))
-        self._cache_usage.labels(*self._labels).set(engine.scheduler.blocks.usage)
+        for name, background in self._engines.items():
+            scheduler, labels = background.engine.scheduler, (name, "0")
+            self._running.labels(*labels).set(len(scheduler.running))
+            self._waiting.labels(*labels).set(len(scheduler.waiting))
+            self._cache_usage.labels(*labels).set(scheduler.blocks.usage)
         return generate_latest(self.registry)
 
     def _gauge(self, name: str, what: str) -> Gauge:
@@ -132,6 +166,20 @@ class ServerMetrics:
 
     def _histogram(self, name: str, what: str, buckets: Sequence[float]) -> Histogram:
         return Histogram(f"vllm:{name}", what, LABELS, registry=self.registry, buckets=buckets)
+
+
+class _RecorderCounts(Collector):
+    """What a recorder counts itself."""
+
+    def __init__(self, recorder: RequestRecorder):
+        self._recorder = recorder
+
+    def collect(self) -> Iterator[Metric]:
+        for name, what, value in (
+            ("written", "Requests that are in the request log.", self._recorder.written),
+            ("dropped", "Requests that should be and are not.", self._recorder.dropped),
+        ):
+            yield CounterMetricFamily(f"modelwright:request_log_{name}", what, value)
 
 
 def one_two_five(most: int) -> list[int]:

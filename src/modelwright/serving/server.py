@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import logging
 import signal
 import socket
+import sys
 import threading
 import webbrowser
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
@@ -18,87 +21,184 @@ from starlette.types import ASGIApp
 from modelwright.core.artifact import MANIFEST, read_manifest
 from modelwright.core.errors import UsageError, from_os_error
 from modelwright.data.feedback.table import FeedbackTable
-from modelwright.inference.background import BackgroundEngine
-from modelwright.inference.engine import Engine
+from modelwright.inference.background import MAX_WAITING, BackgroundEngine
+from modelwright.inference.engine import STEP_TOKENS, Engine
+from modelwright.inference.networks import WeightChoice
 from modelwright.inference.threads import use_decoding_threads
+from modelwright.monitoring.request_recorder import RequestRecorder
+from modelwright.serving.access.drain import Drain
 from modelwright.serving.access.keys import KeyFile
 from modelwright.serving.access.origin_guard import is_loopback
+from modelwright.serving.access_log import LineWriter, LogForm
+from modelwright.serving.api.limits import DEFAULT_LIMITS, Limits
+from modelwright.serving.api.served_model import ServedModel
+from modelwright.serving.api.served_models import ServedModels
 from modelwright.serving.app import create_app
 
 _PORTS_TO_TRY = 100
 _GRACE_SECONDS = 5
 
+DRAIN_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """How to serve.
+
+    Attributes
+    ----------
+    aliases : mapping of str to str
+        Other names, and the models that they stand for.
+    keys : KeyFile or None
+        Who may use it; None for everybody on this machine.
+    max_waiting : int
+        Most texts of a model that may wait beside those that run.
+    limits : Limits
+        Of each request.
+    drain_seconds : float
+        How long running requests may take once the end is asked for.
+    log : {"json", "text", "off"} or None
+        The line of each request; None for columns on a terminal and JSON elsewhere.
+    log_prompts : bool
+        Whether prompts and answers are in the lines of JSON.
+    recorder : RequestRecorder or None
+        Keeps requests and answers; the caller runs it.
+    feedback : FeedbackTable or None
+        Where it is kept what people think of answers; the caller closes it.
+    adapters : mapping of str to Path
+        Folders of adapters of the first model, by the names that clients call them.
+    weights : str
+        How models are run (``inference/networks.py``).
+    max_sequences, step_tokens, speculate : int
+        Limits of each engine, see :class:`Engine`.
+    cache_tokens : int or None
+        Likewise.
+    open_browser : bool
+        Whether to open the chat page.
+    """
+
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    keys: KeyFile | None = None
+    max_waiting: int = MAX_WAITING
+    limits: Limits = DEFAULT_LIMITS
+    drain_seconds: float = DRAIN_SECONDS
+    log: LogForm | None = None
+    log_prompts: bool = False
+    recorder: RequestRecorder | None = None
+    feedback: FeedbackTable | None = None
+    adapters: Mapping[str, Path] = field(default_factory=dict)
+    weights: WeightChoice = "auto"
+    max_sequences: int = 16
+    step_tokens: int = STEP_TOKENS
+    cache_tokens: int | None = None
+    speculate: int = 0
+    open_browser: bool = False
+
 
 def serve(
-    folder: Path,
+    folders: Mapping[str, Path],
     host: str = "127.0.0.1",
     port: int = 8000,
-    *,
-    name: str | None = None,
-    keys: KeyFile | None = None,
-    feedback: FeedbackTable | None = None,
-    open_browser: bool = False,
+    options: ServeOptions | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve a model until Ctrl-C or SIGTERM.
+    """Serve models until Ctrl-C or SIGTERM.
 
     Parameters
     ----------
-    folder : Path
-        A model folder.
+    folders : mapping of str to Path
+        Models' folders by the names that clients call them, at least one.
     host : str
         Where it is reached; with keys this may be another than a loopback name or address.
     port : int
         Where to listen; 0 takes any free port.
-    name : str, optional
-        What clients call the model; by default the folder's name.
-    keys : KeyFile, optional
-        Who may use it; without, everybody on this machine.
-    feedback : FeedbackTable, optional
-        Where it is kept what people think of answers.
-    open_browser : bool
-        Whether to open the chat page.
+    options : ServeOptions, optional
+        The rest.
     ready : callable, optional
         Called with the address once the server answers.
 
     Raises
     ------
     UsageError
-        If the host is not this machine's own and there are no keys, or the port is in use.
+        If the host is not this machine's own and there are no keys, the port is in use, or a name
+        is used twice.
     InputError
-        If the folder holds no usable model.
+        If a folder holds no usable model.
     """
+    options = options or ServeOptions()
+    keys = options.keys
     if keys is not None and not keys.keys():
         raise UsageError(
             "there is no key yet, so nobody could come in",
             where=keys.path,
             fix=f"make one with 'modelwright keys create NAME --file {keys.path}'",
         )
-    with listen(host, port, has_keys=keys is not None) as listener:
-        engine = load_engine(folder)
-        name = name or folder.resolve().name
+    with listen(host, port, has_keys=keys is not None) as listener, ExitStack() as stack:
+        models = _load_models(folders, options, stack)
+        drain = Drain(options.drain_seconds)
+        form = options.log or ("text" if sys.stderr.isatty() else "json")
+        lines = LineWriter(form, options.log_prompts)
+        app = create_app(
+            models,
+            keys=keys,
+            feedback=options.feedback,
+            drain=drain,
+            recorder=options.recorder,
+            on_end=[lines],
+        )
         address = address_of(listener)
-        with BackgroundEngine(engine) as background:
-            app = create_app(
-                background,
-                name,
-                is_chat_model=is_chat_model(folder),
-                keys=keys,
-                feedback=feedback,
-            )
 
-            def announce() -> None:
-                print(f"{name} answers at {address} (chat page and API; Ctrl-C stops)", flush=True)
-                if open_browser:
-                    webbrowser.open(address)
-                if ready is not None:
-                    ready(address)
+        def announce() -> None:
+            names = ", ".join([*folders, *options.adapters])
+            verb = "answers" if "," not in names else "answer"
+            print(f"{names} {verb} at {address} (chat page and API; Ctrl-C stops)", flush=True)
+            if options.open_browser:
+                webbrowser.open(address)
+            if ready is not None:
+                ready(address)
 
-            run_app(app, listener, announce, background.stop)
+        def stop() -> None:
+            for background in models.engines.values():
+                background.stop()
+
+        run_app(app, listener, announce, stop, drain)
+
+
+def _load_models(
+    folders: Mapping[str, Path], options: ServeOptions, stack: ExitStack
+) -> ServedModels:
+    """Open all models, and the adapters of the first, and run their engines."""
+    use_decoding_threads(list(folders.values()))
+    served = list[ServedModel]()
+    for name, folder in folders.items():
+        engine = Engine.load(
+            folder,
+            max_sequences=options.max_sequences,
+            step_tokens=options.step_tokens,
+            cache_tokens=options.cache_tokens,
+            weights=options.weights,
+            speculate=options.speculate,
+        )
+        is_first = not served
+        for adapter, place in options.adapters.items() if is_first else ():
+            engine.add_adapter(adapter, place)
+        background = stack.enter_context(BackgroundEngine(engine, options.max_waiting))
+        model = ServedModel(background, name, is_chat=is_chat_model(folder), limits=options.limits)
+        served.append(model)
+        if is_first:
+            served += [
+                replace(model, name=adapter, is_chat=True, parent=name, adapter=adapter)
+                for adapter in options.adapters
+            ]
+    return ServedModels(served, options.aliases)
 
 
 def run_app(
-    app: ASGIApp, listener: socket.socket, announce: Callable[[], None], stop: Callable[[], None]
+    app: ASGIApp,
+    listener: socket.socket,
+    announce: Callable[[], None],
+    stop: Callable[[], None],
+    drain: Drain | None = None,
 ) -> None:
     """Answer requests until Ctrl-C or SIGTERM.
 
@@ -111,7 +211,9 @@ def run_app(
     announce : callable
         Called once requests are answered.
     stop : callable
-        Called when the end is asked for, from a signal handler; must return at once.
+        Called when all that still runs is to end; from a signal handler, so it must return at once.
+    drain : Drain, optional
+        What runs when the end is asked for may finish in its time; a second signal cuts that short.
     """
     config = uvicorn.Config(
         app,
@@ -119,12 +221,12 @@ def run_app(
         access_log=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    _Server(config, announce, stop).run(sockets=[listener])
+    _Server(config, announce, stop, drain or Drain(0)).run(sockets=[listener])
 
 
 def load_engine(folder: Path) -> Engine:
     """Load a model to answer people with, on as many threads as suit it."""
-    use_decoding_threads(folder)
+    use_decoding_threads([folder])
     return Engine.load(folder, weights="auto")
 
 
@@ -186,22 +288,45 @@ def address_of(listener: socket.socket) -> str:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that says when it is ready, and ends quietly on a signal."""
+    """Uvicorn that says when it is ready, and ends quietly on a signal once all is answered."""
 
     def __init__(
-        self, config: uvicorn.Config, announce: Callable[[], None], stop: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        announce: Callable[[], None],
+        stop: Callable[[], None],
+        drain: Drain,
     ):
         super().__init__(config)
-        self._announce, self._stop = announce, stop
+        self._announce, self._stop, self._drain = announce, stop, drain
+        self._has_told = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self._announce()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        # Running generations end here, so that their connections can close.
+        if self._drain.has_begun:
+            self._end()
+        else:
+            self._drain.begin()
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._drain.is_over:
+            self._end()
+        elif self._drain.has_begun and not self._has_told:
+            self._has_told = True
+            number, seconds = self._drain.in_flight, self._drain.seconds
+            what = "1 request" if number == 1 else f"{number} requests"
+            print(f"waiting up to {seconds:g} s for {what}; again ends at once", file=sys.stderr)
+        return await super().on_tick(counter)
+
+    def _end(self) -> None:
+        """Give up what still runs, so that its connections can close."""
         self._stop()
-        super().handle_exit(sig, frame)
+        # What is cut off from here on is meant, and no error to tell of.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        self.should_exit = True
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

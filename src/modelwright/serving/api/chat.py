@@ -9,12 +9,10 @@ from dataclasses import replace
 
 from fastapi import Request, Response
 
-from modelwright.core.errors import ModelwrightError
 from modelwright.inference.log_probabilities import TokenLogProbability
 from modelwright.inference.sequence import FinishReason
-from modelwright.serving.access.authentication import account_of
-from modelwright.serving.api.choices import CLIENT_GONE, Answer, Choices
-from modelwright.serving.api.event_stream import DONE, EventStream, error_event, event
+from modelwright.serving.api.choices import Answer, Choices
+from modelwright.serving.api.event_stream import DONE, EventStream, event
 from modelwright.serving.api.logprobs import ChatLogprobs, chat_logprobs
 from modelwright.serving.api.requests import ChatCompletionRequest
 from modelwright.serving.api.responses import (
@@ -30,6 +28,7 @@ from modelwright.serving.api.responses import (
 )
 from modelwright.serving.api.served_model import ServedModel
 from modelwright.serving.api.tools import Toolbox, ToolCall, ToolCallParser
+from modelwright.serving.trace import trace_of
 
 
 class AnswerReader:
@@ -65,14 +64,14 @@ class AnswerReader:
 
 async def start_chat(served: ServedModel, body: ChatCompletionRequest, request: Request) -> Choices:
     """Begin to answer a conversation."""
-    served.check_name(body.model)
     messages = [message.for_template() for message in body.messages]
     prompt = await served.chat_prompt(messages, toolbox=body.toolbox)
     params = body.sampling(body.token_limit or served.context_length)
     if body.toolbox is not None:
         structure = body.toolbox.structure(served.tokenizer)
         params = [replace(one, structure=structure) for one in params]
-    return await served.start([prompt], params, account_of(request))
+    trace_of(request).asked = messages
+    return await served.start([prompt], params, request)
 
 
 async def answer_chat(
@@ -83,10 +82,8 @@ async def answer_chat(
     id, created = "chatcmpl-" + secrets.token_hex(12), int(time.time())
     if body.stream:
         chunk = ChatCompletionChunk(id=id, created=created, model=served.name, choices=[])
-        return EventStream(_events(served, body, choices, chunk), choices)
+        return EventStream(_events(served, body, choices, chunk), choices, served.limits)
     answers = await choices.collect(request)
-    if answers is None:
-        return Response(status_code=CLIENT_GONE)
     return ChatCompletion(
         id=id,
         created=created,
@@ -129,27 +126,24 @@ async def _events(
 
     readers = [AnswerReader(body.toolbox) for _ in range(len(choices))]
     called = [0] * len(choices)
+    await choices.begun()
     start = Delta(role="assistant", content="")
     for index in range(len(choices)):
         yield of([ChunkChoice(index=index, delta=start)])
-    try:
-        async for index, update in choices:
-            reason = update.finish_reason
-            text, calls = readers[index].push(update.text, is_last=reason is not None)
-            if text or update.alternatives:
-                logprobs = _logprobs(served, body, update.alternatives)
-                delta = Delta(content=text)
-                yield of([ChunkChoice(index=index, delta=delta, logprobs=logprobs)])
-            for call in calls:
-                whole = DeltaToolCall(index=called[index], **call.model_dump())
-                yield of([ChunkChoice(index=index, delta=Delta(tool_calls=[whole]))])
-                called[index] += 1
-            if reason:
-                last = readers[index].reason(reason)
-                yield of([ChunkChoice(index=index, delta=Delta(), finish_reason=last)])
-    except ModelwrightError as error:
-        yield error_event(error)
-        return
+    async for index, update in choices:
+        reason = update.finish_reason
+        text, calls = readers[index].push(update.text, is_last=reason is not None)
+        if text or update.alternatives:
+            logprobs = _logprobs(served, body, update.alternatives)
+            delta = Delta(content=text)
+            yield of([ChunkChoice(index=index, delta=delta, logprobs=logprobs)])
+        for call in calls:
+            whole = DeltaToolCall(index=called[index], **call.model_dump())
+            yield of([ChunkChoice(index=index, delta=Delta(tool_calls=[whole]))])
+            called[index] += 1
+        if reason:
+            last = readers[index].reason(reason)
+            yield of([ChunkChoice(index=index, delta=Delta(), finish_reason=last)])
     if body.include_usage:
         yield of([], choices.usage)
     yield DONE

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,16 +15,17 @@ from modelwright.core.errors import ModelwrightError
 from modelwright.inference.background import (
     BackgroundEngine,
     EngineStoppedError,
+    Generation,
     Update,
 )
 from modelwright.inference.log_probabilities import TokenLogProbability
 from modelwright.inference.sampling import SamplingParams
 from modelwright.inference.sequence import FinishReason
 from modelwright.serving.access.rate_limits import Account
+from modelwright.serving.api.limits import Limits
 from modelwright.serving.api.responses import Usage
-
-CLIENT_GONE = 499
-"""What web servers log when nobody is left to read the answer."""
+from modelwright.serving.api.waiting import unless_gone
+from modelwright.serving.errors import DeadlineError, SlowReaderError
 
 
 @dataclass(frozen=True)
@@ -55,14 +58,18 @@ class Choices:
         Token ids.
     params : list of SamplingParams
         One for each choice of a prompt; choices are numbered prompt by prompt.
+    limits : Limits
+        How long it may take, and how much of it may wait to be read.
     account : Account, optional
         Pays for the most tokens that there can be, and gets back at the end what was not used.
+    adapter : str, optional
+        The engine's that speaks.
 
     Raises
     ------
     LimitReachedError
         If the account has nothing left.
-    InputError, QueueFullError, EngineStoppedError
+    InputError, QueueFullError, ShareReachedError, EngineStoppedError
         As :meth:`BackgroundEngine.submit`, before anything is generated.
     """
 
@@ -71,67 +78,86 @@ class Choices:
         background: BackgroundEngine,
         prompts: list[list[int]],
         params: list[SamplingParams],
+        limits: Limits,
         account: Account | None = None,
+        adapter: str | None = None,
     ):
         self._loop = asyncio.get_running_loop()
-        self._updates: asyncio.Queue[tuple[int, Update]] = asyncio.Queue()
+        self._updates = deque[tuple[int, Update]]()
+        self._news = asyncio.Event()
+        self._failure: ModelwrightError | None = None
         self._prompt_tokens = sum(map(len, prompts))
         wanted = [(prompt, one) for prompt in prompts for one in params]
         self._tokens = [0] * len(wanted)
+        self._most_unread = limits.most_unread * len(wanted)
         length = background.engine.context_length
         self._reserved = sum(min(one.max_tokens, length - len(prompt)) for prompt, one in wanted)
         self._background, self._account = background, account
         if account is not None:
             account.take_tokens(self._prompt_tokens + self._reserved)
         try:
-            self._generations = background.submit_many(
+            self.generations: list[Generation] = background.submit_many(
                 [
                     (prompt, one, partial(self._deliver, index))
                     for index, (prompt, one) in enumerate(wanted)
-                ]
+                ],
+                None if account is None else account.key.name,
+                adapter,
             )
         except ModelwrightError:
             if account is not None:
                 account.give_back(self._prompt_tokens + self._reserved)
             raise
+        self._alarm = None
+        if limits.deadline is not None:
+            self._alarm = self._loop.call_later(
+                limits.deadline, self._give_up, DeadlineError(limits.deadline)
+            )
 
     def __len__(self) -> int:
-        return len(self._generations)
+        return len(self.generations)
+
+    async def begun(self) -> None:
+        """Wait until something was said.
+
+        Raises
+        ------
+        DeadlineError, EngineStoppedError
+            If nothing will be.
+        """
+        await self._wait()
+        if self._updates and self._updates[0][1].finish_reason == "abort":
+            raise self._given_up()
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, Update]]:
         """Yield (number of the choice, update) until all have ended."""
         unfinished = len(self)
         while unfinished:
-            index, update = await self._updates.get()
+            await self._wait()
+            index, update = self._updates.popleft()
             if update.finish_reason == "abort":
                 raise self._given_up()
             self._tokens[index] = update.tokens
             unfinished -= update.finish_reason is not None
             yield index, update
 
-    def _given_up(self) -> EngineStoppedError:
-        if self._background.is_running:
-            return EngineStoppedError("the text was given up before it was complete")
-        return EngineStoppedError("the server was stopped before the text was complete")
-
-    async def collect(self, request: Request) -> list[Answer] | None:
-        """Each choice, or None if the client has gone away."""
-        collecting = asyncio.ensure_future(self._collect())
-        leaving = asyncio.ensure_future(_disconnected(request))
+    async def collect(self, request: Request) -> list[Answer]:
+        """Each choice; raises ClientGoneError if nobody waits for them any more."""
         try:
-            await asyncio.wait({collecting, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            return collecting.result() if collecting.done() else None
+            return await unless_gone(request.receive, self._collect())
         finally:
-            collecting.cancel()
-            leaving.cancel()
             self.cancel()
 
     def cancel(self) -> None:
         """Stop generating what is not finished."""
-        for generation in self._generations:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        for generation in self.generations:
             generation.cancel()
         if self._account is not None:
-            self._account.give_back(self._reserved - sum(self._tokens))
+            # What was generated, read or not: leaving early must not make it free.
+            used = sum(len(one.sequence.generated) for one in self.generations)
+            self._account.give_back(self._reserved - used)
             self._account = None  # once is enough
 
     @property
@@ -146,7 +172,7 @@ class Choices:
 
     def prompt_alternatives(self, number: int) -> list[TokenLogProbability]:
         """Those of a choice's prompt, once its first update is there."""
-        return self._generations[number].sequence.prompt_alternatives
+        return self.generations[number].sequence.prompt_alternatives
 
     async def _collect(self) -> list[Answer]:
         updates: list[list[Update]] = [[] for _ in range(len(self))]
@@ -155,9 +181,41 @@ class Choices:
         return [_answer(of_one) for of_one in updates]
 
     def _deliver(self, index: int, update: Update) -> None:
+        """Take an update, in the engine's thread."""
         # A loop that has been closed has nobody left who waits for this.
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._updates.put_nowait, (index, update))
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._receive, index, update)
+
+    def _receive(self, index: int, update: Update) -> None:
+        if self._failure is not None:
+            return
+        if len(self._updates) >= self._most_unread:
+            self._give_up(SlowReaderError("the answer was not read as fast as it was written"))
+            return
+        self._updates.append((index, update))
+        self._news.set()
+
+    async def _wait(self) -> None:
+        """Wait for an update; raises what ends the answer early once all before it are read."""
+        if self._updates:
+            # A backlog must not keep others, or the news that the client has left, from the loop.
+            await asyncio.sleep(0)
+        while not self._updates:
+            if self._failure is not None:
+                raise self._failure
+            self._news.clear()
+            await self._news.wait()
+
+    def _give_up(self, why: ModelwrightError) -> None:
+        self._failure = why
+        for generation in self.generations:
+            generation.cancel()
+        self._news.set()
+
+    def _given_up(self) -> EngineStoppedError:
+        if self._background.is_running:
+            return EngineStoppedError("the text was given up before it was complete")
+        return EngineStoppedError("the server was stopped before the text was complete")
 
 
 def _answer(updates: list[Update]) -> Answer:
@@ -166,9 +224,3 @@ def _answer(updates: list[Update]) -> Answer:
         updates[-1].finish_reason or "abort",
         [one for update in updates for one in update.alternatives],
     )
-
-
-async def _disconnected(request: Request) -> None:
-    """Return when the client has gone away; the body must have been read."""
-    while (await request.receive())["type"] != "http.disconnect":
-        continue

@@ -10,17 +10,16 @@ from statistics import fmean
 
 from fastapi import Request, Response
 
-from modelwright.core.errors import ModelwrightError
 from modelwright.inference.background import Update
 from modelwright.inference.log_probabilities import TokenLogProbability
 from modelwright.inference.sequence import FinishReason
-from modelwright.serving.access.authentication import account_of
-from modelwright.serving.api.choices import CLIENT_GONE, Answer, Choices
-from modelwright.serving.api.event_stream import DONE, EventStream, error_event, event
+from modelwright.serving.api.choices import Answer, Choices
+from modelwright.serving.api.event_stream import DONE, EventStream, event
 from modelwright.serving.api.logprobs import TextLogprobs, TextLogprobsWriter, joined
 from modelwright.serving.api.requests import DEFAULT_COMPLETION_TOKENS, CompletionRequest
 from modelwright.serving.api.responses import TextChoice, TextCompletion, Usage
 from modelwright.serving.api.served_model import ServedModel
+from modelwright.serving.trace import trace_of
 from modelwright.tokens.tokenizer import Tokenizer
 
 
@@ -97,14 +96,14 @@ async def complete_text(
     served: ServedModel, body: CompletionRequest, request: Request
 ) -> TextCompletion | Response:
     """Continue one or more texts, at once or as a stream."""
-    served.check_name(body.model)
     served.check_number(len(body.prompt) * body.candidates())
     prompts = [await _prompt(served, prompt) for prompt in body.prompt]
     # A prompt that is only repeated is run all the same, for its log-probabilities.
     limit = body.max_tokens if body.max_tokens is not None else DEFAULT_COMPLETION_TOKENS
     params = body.sampling(max(1, limit))
     ids = [prompt.ids for prompt in prompts]
-    choices = await served.start(ids, params, account_of(request))
+    trace_of(request).asked = [prompt.text for prompt in prompts]
+    choices = await served.start(ids, params, request)
     writers = [
         _Writer(body, served.tokenizer, prompts[number // len(params)], choices, number)
         for number in range(len(choices))
@@ -116,10 +115,8 @@ async def complete_text(
         choices=[],
     )
     if body.stream:
-        return EventStream(_events(body, choices, writers, empty), choices)
+        return EventStream(_events(body, choices, writers, empty), choices, served.limits)
     answers = await choices.collect(request)
-    if answers is None:
-        return Response(status_code=CLIENT_GONE)
     kept = _best(answers, len(params), body.n or 1)
     texts = [writers[number].write(index, answers[number]) for index, number in enumerate(kept)]
     return empty.model_copy(update={"choices": texts, "usage": _usage(body, choices)})
@@ -158,14 +155,10 @@ async def _events(
     body: CompletionRequest, choices: Choices, writers: Sequence[_Writer], chunk: TextCompletion
 ) -> AsyncIterator[str]:
     """Text as it comes, then (if wanted) usage."""
-    try:
-        async for index, update in choices:
-            if update.text or update.alternatives or update.finish_reason:
-                part = writers[index].write(index, update)
-                yield event(chunk.model_copy(update={"choices": [part]}), body.include_usage)
-    except ModelwrightError as error:
-        yield error_event(error)
-        return
+    async for index, update in choices:
+        if update.text or update.alternatives or update.finish_reason:
+            part = writers[index].write(index, update)
+            yield event(chunk.model_copy(update={"choices": [part]}), body.include_usage)
     if body.include_usage:
         usage = _usage(body, choices)
         yield event(chunk.model_copy(update={"usage": usage}), body.include_usage)

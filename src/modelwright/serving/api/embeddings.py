@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 
 import torch
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, BeforeValidator, Field
 from torch import Tensor
 
 from modelwright.core.errors import InputError
 from modelwright.inference.engine import Engine
 from modelwright.serving.access.authentication import account_of
-from modelwright.serving.api.choices import CLIENT_GONE
 from modelwright.serving.api.requests import prompt_list
 from modelwright.serving.api.routes import ERRORS, require_json
 from modelwright.serving.api.served_model import ServedModel
+from modelwright.serving.api.served_models import ServedModels
 from modelwright.serving.api.strict_request import StrictRequest, Text
+from modelwright.serving.api.waiting import unless_gone
+from modelwright.serving.errors import DeadlineError
+from modelwright.serving.trace import trace_of
 
 MOST_TEXTS = 2048
 """Of one request, as at OpenAI."""
@@ -105,32 +109,14 @@ class ScoreList(BaseModel):
     usage: EmbeddingUsage
 
 
-def embeddings_router(served: ServedModel) -> APIRouter:
-    """The routes for one model."""
+def embeddings_router(models: ServedModels) -> APIRouter:
+    """The routes for all models."""
     router = APIRouter(responses=ERRORS, dependencies=[Depends(require_json)])
-
-    async def embedded(texts: list[str | list[int]], request: Request) -> tuple[Tensor, int]:
-        """Embeddings (N, C), and how many tokens were read."""
-        prompts = [await served.text_prompt(text) for text in texts]
-        served.background.engine.check_embeddable(prompts)
-        tokens = sum(map(len, prompts))
-        account = account_of(request)
-        if account is not None:
-            account.take_tokens(tokens)
-        parts = list[Tensor]()
-        for start in range(0, len(prompts), TEXTS_AT_ONCE):
-            if await request.is_disconnected():
-                raise HTTPException(CLIENT_GONE, "the client has gone away")
-            part = prompts[start : start + TEXTS_AT_ONCE]
-            future = served.background.call(partial(Engine.embed, sequences=part))
-            rows: list[Tensor] = await asyncio.wrap_future(future)
-            parts += rows
-        return torch.stack(parts), tokens
 
     @router.post("/v1/embeddings")
     async def create_embeddings(body: EmbeddingRequest, request: Request) -> EmbeddingList:
-        served.check_name(body.model)
-        vectors, tokens = await embedded(body.input, request)
+        served = models.of(request, body.model)
+        vectors, tokens = await _embedded(served, body.input, request)
         is_base64 = body.encoding_format == "base64"
         return EmbeddingList(
             data=[
@@ -143,14 +129,14 @@ def embeddings_router(served: ServedModel) -> APIRouter:
 
     @router.post("/score")
     async def score(body: ScoreRequest, request: Request) -> ScoreList:
-        served.check_name(body.model)
+        served = models.of(request, body.model)
         first, second = body.text_1, body.text_2
         if len(first) not in (1, len(second)):
             raise InputError(
                 f"{len(first)} texts cannot be compared with {len(second)}",
                 fix="give one text_1, or as many as text_2",
             )
-        vectors, tokens = await embedded([*first, *second], request)
+        vectors, tokens = await _embedded(served, [*first, *second], request)
         products = (vectors[: len(first)] * vectors[len(first) :]).sum(dim=-1)
         nearness = products.clamp(-1, 1)  # rounding may go beyond
         return ScoreList(
@@ -161,6 +147,40 @@ def embeddings_router(served: ServedModel) -> APIRouter:
         )
 
     return router
+
+
+async def _embedded(
+    served: ServedModel, texts: Sequence[str | list[int]], request: Request
+) -> tuple[Tensor, int]:
+    """Embeddings (N, C), and how many tokens were read."""
+    prompts = [await served.text_prompt(text) for text in texts]
+    served.background.engine.check_embeddable(prompts)
+    trace, account = trace_of(request), account_of(request)
+    tokens = sum(map(len, prompts))
+    with served.background.place(None if account is None else account.key.name):
+        if account is not None:
+            account.take_tokens(tokens)
+        trace.read_tokens = tokens
+        seconds = served.limits.deadline
+        try:
+            async with asyncio.timeout(seconds):
+                work = _embed_by_parts(served, prompts)
+                return await unless_gone(request.receive, work), tokens
+        except TimeoutError:
+            raise DeadlineError(seconds or 0.0) from None
+
+
+async def _embed_by_parts(served: ServedModel, prompts: list[list[int]]) -> Tensor:
+    """Part by part; one that has not begun when nobody waits for it any more never does."""
+    parts = list[Tensor]()
+    for start in range(0, len(prompts), TEXTS_AT_ONCE):
+        part = prompts[start : start + TEXTS_AT_ONCE]
+        future = served.background.call(
+            partial(Engine.embed, sequences=part, adapter=served.adapter)
+        )
+        rows: list[Tensor] = await asyncio.wrap_future(future)
+        parts += rows
+    return torch.stack(parts)
 
 
 def _base64(row: Tensor) -> str:

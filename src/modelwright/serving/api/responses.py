@@ -105,13 +105,18 @@ class TextCompletion(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """One model of the list."""
+    """One name of the list.
+
+    ``root`` is the model behind an alias, else its own name; ``parent`` the base of an adapter.
+    """
 
     id: str
     object: Literal["model"] = "model"
     created: int
     owned_by: str = "modelwright"
     max_model_len: int
+    root: str
+    parent: str | None = None
 
 
 class ModelList(BaseModel):

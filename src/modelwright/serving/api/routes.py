@@ -16,11 +16,11 @@ from modelwright.serving.api.responses import (
     ModelList,
     TextCompletion,
 )
-from modelwright.serving.api.served_model import ServedModel
+from modelwright.serving.api.served_models import ServedModels
 from modelwright.serving.errors import ErrorResponse
 
 ERRORS: dict[int | str, dict[str, object]] = {
-    status: {"model": ErrorResponse} for status in (400, 401, 403, 404, 413, 415, 429, 503)
+    status: {"model": ErrorResponse} for status in (400, 401, 403, 404, 413, 415, 429, 503, 504)
 }
 
 
@@ -31,34 +31,33 @@ def require_json(request: Request) -> None:
         raise HTTPException(415, f"the content type must be application/json, not '{kind}'")
 
 
-def openai_router(served: ServedModel) -> APIRouter:
-    """The routes for one model."""
+def openai_router(models: ServedModels) -> APIRouter:
+    """The routes for all models."""
     router = APIRouter(prefix="/v1", responses=ERRORS)
     json_only = [Depends(require_json)]
 
     @router.get("/models")
     async def list_models() -> ModelList:
-        return ModelList(data=[served.card])
+        return ModelList(data=models.cards())
 
     @router.get("/models/{name:path}")
     async def get_model(name: str) -> ModelCard:
-        served.check_name(name)
-        return served.card
+        return models.find(name).card(name)
 
     @router.post("/chat/completions", response_model=ChatCompletion, dependencies=json_only)
     async def create_chat_completion(
         body: ChatCompletionRequest, request: Request
     ) -> ChatCompletion | Response:
-        return await answer_chat(served, body, request)
+        return await answer_chat(models.of(request, body.model), body, request)
 
     @router.post("/completions", response_model=TextCompletion, dependencies=json_only)
     async def create_completion(
         body: CompletionRequest, request: Request
     ) -> TextCompletion | Response:
-        return await complete_text(served, body, request)
+        return await complete_text(models.of(request, body.model), body, request)
 
     @router.post("/responses", response_model=ResponseObject, dependencies=json_only)
     async def create_response(body: ResponseRequest, request: Request) -> ResponseObject | Response:
-        return await respond(served, body, request)
+        return await respond(models.of(request, body.model), body, request)
 
     return router

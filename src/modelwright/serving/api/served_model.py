@@ -1,4 +1,4 @@
-"""The model of a server, as requests see it."""
+"""A model of a server, as requests see it."""
 
 from __future__ import annotations
 
@@ -6,35 +6,49 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 
 from modelwright.core.errors import InputError
 from modelwright.inference.background import BackgroundEngine
 from modelwright.inference.sampling import SamplingParams
-from modelwright.serving.access.rate_limits import Account
+from modelwright.serving.access.authentication import account_of
 from modelwright.serving.api.choices import Choices
+from modelwright.serving.api.limits import DEFAULT_LIMITS, Limits
 from modelwright.serving.api.responses import ModelCard
 from modelwright.serving.api.tools import Toolbox, knows_calls
-from modelwright.serving.errors import ModelNotFoundError
+from modelwright.serving.trace import trace_of
 from modelwright.tokens.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
 class ServedModel:
-    """The one model of a server.
+    """One name under which a server answers.
 
     Attributes
     ----------
     background : BackgroundEngine
-        Generates.
+        Generates; several names may share it, as adapters on one base do.
     name : str
         What clients call it.
+    is_chat : bool
+        Whether it was fine-tuned to answer.
+    parent : str or None
+        Name of the model that it is an adapter of.
+    adapter : str or None
+        What the engine calls that adapter.
+    limits : Limits
+        Of its requests.
     created : int
         Since when it is served, in seconds since 1970.
     """
 
     background: BackgroundEngine
     name: str
+    is_chat: bool = True
+    parent: str | None = None
+    adapter: str | None = None
+    limits: Limits = DEFAULT_LIMITS
     created: int = field(default_factory=lambda: int(time.time()))
 
     @property
@@ -47,17 +61,15 @@ class ServedModel:
         """Most tokens of prompt and answer."""
         return self.background.engine.context_length
 
-    @property
-    def card(self) -> ModelCard:
-        """The model as the list of models shows it."""
-        return ModelCard(id=self.name, created=self.created, max_model_len=self.context_length)
-
-    def check_name(self, name: str) -> None:
-        """Refuse any other model's name."""
-        if name != self.name:
-            raise ModelNotFoundError(
-                f"the model '{name}' does not exist here", fix=f"use '{self.name}'"
-            )
+    def card(self, id: str) -> ModelCard:
+        """The model as the list of models shows it, under its name or another one."""
+        return ModelCard(
+            id=id,
+            created=self.created,
+            max_model_len=self.context_length,
+            root=self.name,
+            parent=self.parent,
+        )
 
     async def chat_prompt(
         self,
@@ -85,7 +97,7 @@ class ServedModel:
 
     def check_number(self, wanted: int) -> None:
         """Refuse more texts than can ever be generated at once."""
-        most = self.background.most_generations
+        most = self.background.places
         if wanted > most:
             raise InputError(f"{wanted} texts at once are too many", fix=f"ask for at most {most}")
 
@@ -100,11 +112,16 @@ class ServedModel:
         self,
         prompts: list[list[int]],
         params: list[SamplingParams],
-        account: Account | None = None,
+        request: Request,
     ) -> Choices:
         """Begin to generate; raises as :class:`Choices`, and if it is more than can ever run."""
         self.check_number(len(prompts) * len(params))
+        trace = trace_of(request)
+        trace.wanted, trace.most_tokens = len(params), params[0].max_tokens
         structure = params[0].structure
         if structure is not None:  # compiled where it holds up nobody, then known to the engine
             await run_in_threadpool(self.background.engine.structures.matcher, structure)
-        return Choices(self.background, prompts, params, account)
+        account = account_of(request)
+        choices = Choices(self.background, prompts, params, self.limits, account, self.adapter)
+        trace.generations = choices.generations
+        return choices

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field, model_validator
 
@@ -12,7 +12,9 @@ from modelwright.core.errors import InputError
 from modelwright.serving.api.chat_messages import ChatMessage
 from modelwright.serving.api.routes import ERRORS, require_json
 from modelwright.serving.api.served_model import ServedModel
+from modelwright.serving.api.served_models import ServedModels
 from modelwright.serving.api.strict_request import StrictRequest, Text
+from modelwright.tokens.tokenizer import Tokenizer
 
 
 class TokenizeRequest(StrictRequest):
@@ -79,35 +81,24 @@ class TokenizerInfo(BaseModel):
     chat_template: str
 
 
-def tokenization_router(served: ServedModel) -> APIRouter:
-    """The routes for one model."""
+def tokenization_router(models: ServedModels) -> APIRouter:
+    """The routes for all models; without a name the first one is meant."""
     router = APIRouter(responses=ERRORS)
-    tokenizer = served.tokenizer
-
-    async def ids_of(body: TokenizeRequest) -> list[int]:
-        if body.messages is not None:
-            messages = [message.for_template() for message in body.messages]
-            return await served.chat_prompt(messages, body.add_generation_prompt is not False)
-        parses = body.parse_special is not False
-        encode = tokenizer.encode_special if parses else tokenizer.encode
-        ids = await run_in_threadpool(encode, body.prompt or "")
-        return ids if body.add_special_tokens is False else [tokenizer.end_of_text, *ids]
-
-    def texts_of(ids: list[int]) -> list[str]:
-        return [tokenizer.decode_special([id]) for id in ids]
 
     @router.post("/tokenize", dependencies=[Depends(require_json)])
-    async def tokenize(body: TokenizeRequest) -> Tokens:
-        served.check_name(body.model or served.name)
-        ids = await ids_of(body)
-        strings = await run_in_threadpool(texts_of, ids) if body.return_token_strs else None
+    async def tokenize(body: TokenizeRequest, request: Request) -> Tokens:
+        served = models.of(request, body.model)
+        ids = await _ids_of(served, body)
+        strings = None
+        if body.return_token_strs:
+            strings = await run_in_threadpool(_texts_of, served.tokenizer, ids)
         return Tokens(
             count=len(ids), max_model_len=served.context_length, tokens=ids, token_strs=strings
         )
 
     @router.post("/detokenize", dependencies=[Depends(require_json)])
-    async def detokenize(body: DetokenizeRequest) -> DetokenizedText:
-        served.check_name(body.model or served.name)
+    async def detokenize(body: DetokenizeRequest, request: Request) -> DetokenizedText:
+        tokenizer = models.of(request, body.model).tokenizer
         unknown = next((id for id in body.tokens if not 0 <= id < tokenizer.vocabulary_size), None)
         if unknown is not None:
             raise InputError(
@@ -118,7 +109,9 @@ def tokenization_router(served: ServedModel) -> APIRouter:
         return DetokenizedText(prompt=text)
 
     @router.get("/tokenizer_info")
-    async def tokenizer_info() -> TokenizerInfo:
+    async def tokenizer_info(request: Request, model: str | None = None) -> TokenizerInfo:
+        served = models.of(request, model)
+        tokenizer = served.tokenizer
         end = tokenizer.decode_special([tokenizer.end_of_text])
         return TokenizerInfo(
             vocab_size=tokenizer.vocabulary_size,
@@ -130,3 +123,18 @@ def tokenization_router(served: ServedModel) -> APIRouter:
         )
 
     return router
+
+
+async def _ids_of(served: ServedModel, body: TokenizeRequest) -> list[int]:
+    if body.messages is not None:
+        messages = [message.for_template() for message in body.messages]
+        return await served.chat_prompt(messages, body.add_generation_prompt is not False)
+    tokenizer = served.tokenizer
+    parses = body.parse_special is not False
+    encode = tokenizer.encode_special if parses else tokenizer.encode
+    ids = await run_in_threadpool(encode, body.prompt or "")
+    return ids if body.add_special_tokens is False else [tokenizer.end_of_text, *ids]
+
+
+def _texts_of(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
+    return [tokenizer.decode_special([id]) for id in ids]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 
 from fastapi import Request, Response
 
 from modelwright.core.errors import ModelwrightError
 from modelwright.serving.api.chat import AnswerReader, start_chat
-from modelwright.serving.api.choices import CLIENT_GONE, Choices
+from modelwright.serving.api.choices import Choices
 from modelwright.serving.api.event_stream import EventStream
 from modelwright.serving.api.requests import DEFAULT_TEMPERATURE
 from modelwright.serving.api.response_api.events import EventWriter
@@ -36,11 +37,10 @@ async def respond(
     choices = await start_chat(served, chat, request)
     begun = _begun(served, body)
     if body.stream:
-        return EventStream(_events(choices, begun, chat.toolbox), choices)
-    answers = await choices.collect(request)
-    if answers is None:
-        return Response(status_code=CLIENT_GONE)
-    (answer,) = answers
+        writer = EventWriter()
+        events = _events(writer, choices, begun, chat.toolbox)
+        return EventStream(events, choices, served.limits, partial(_error_event, writer))
+    (answer,) = await choices.collect(request)
     text, calls = AnswerReader(chat.toolbox).push(answer.text, is_last=True)
     is_cut = answer.finish_reason == "length"
     output: list[OutputMessage | OutputCall] = []
@@ -87,27 +87,28 @@ def _ended(
 
 
 async def _events(
-    choices: Choices, begun: ResponseObject, toolbox: Toolbox | None
+    writer: EventWriter, choices: Choices, begun: ResponseObject, toolbox: Toolbox | None
 ) -> AsyncIterator[str]:
-    stream, reader, is_cut = EventWriter(), AnswerReader(toolbox), False
+    reader, is_cut = AnswerReader(toolbox), False
+    await choices.begun()
     for type in ("response.created", "response.in_progress"):
-        yield stream.event(type, response=begun)
-    try:
-        async for _, update in choices:
-            is_last = update.finish_reason is not None
-            is_cut = update.finish_reason == "length"
-            text, calls = reader.push(update.text, is_last)
-            if text or (is_last and not calls and stream.is_silent):
-                for one in stream.say(text):
-                    yield one
-            for call in calls:
-                for one in (*stream.close("completed"), *stream.call(call)):
-                    yield one
-    except ModelwrightError as error:
-        known = error_body(error)
-        yield stream.event("error", code=known.code, message=known.message, param=known.param)
-        return
-    for one in stream.close("incomplete" if is_cut else "completed"):
+        yield writer.event(type, response=begun)
+    async for _, update in choices:
+        is_last = update.finish_reason is not None
+        is_cut = update.finish_reason == "length"
+        text, calls = reader.push(update.text, is_last)
+        if text or (is_last and not calls and writer.is_silent):
+            for one in writer.say(text):
+                yield one
+        for call in calls:
+            for one in (*writer.close("completed"), *writer.call(call)):
+                yield one
+    for one in writer.close("incomplete" if is_cut else "completed"):
         yield one
-    end = _ended(begun, stream.output, is_cut, choices)
-    yield stream.event(f"response.{end.status}", response=end)
+    end = _ended(begun, writer.output, is_cut, choices)
+    yield writer.event(f"response.{end.status}", response=end)
+
+
+def _error_event(writer: EventWriter, error: ModelwrightError) -> str:
+    known = error_body(error)
+    return writer.event("error", code=known.code, message=known.message, param=known.param)

@@ -1,0 +1,1 @@
+"""What a served model was asked and answered."""

@@ -1,0 +1,156 @@
+"""One server with several models, by names and aliases."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import openai
+import pytest
+from openai import OpenAI
+from prometheus_client.parser import text_string_to_metric_families
+from running_server import CONTEXT, NAME, Server, openai_client, running
+from test_server import serve_command
+
+from modelwright.core.errors import UsageError
+from modelwright.inference.engine import Engine
+from modelwright.inference.sampling import SamplingParams
+from modelwright.serving.api.served_model import ServedModel
+from modelwright.serving.api.served_models import ServedModels
+
+QUESTION = [{"role": "user", "content": "Who jumps?"}]
+ALIASES = {"gpt-4o": "other", "org/small": NAME}
+
+
+@pytest.fixture(scope="module")
+def several(model_folder: Path, other_folder: Path) -> Iterator[Server]:
+    engines = {"other": Engine.load(other_folder)}
+    with running(Engine.load(model_folder), more=engines, aliases=ALIASES) as server:
+        yield server
+
+
+@pytest.fixture
+def ask(several: Server) -> Iterator[OpenAI]:
+    with openai_client(several) as client:
+        yield client
+
+
+def said(folder: Path) -> str:
+    engine = Engine.load(folder)
+    prompt = engine.tokenizer.encode_chat(QUESTION, add_generation_prompt=True)
+    return engine.generate([prompt], SamplingParams(max_tokens=12, temperature=0.0))[0].text
+
+
+def test_the_name_picks_the_model(ask: OpenAI, model_folder: Path, other_folder: Path) -> None:
+    wanted = {NAME: said(model_folder), "other": said(other_folder)}
+    assert wanted[NAME] != wanted["other"]
+    for name, model in {**{one: one for one in wanted}, **ALIASES}.items():
+        answer = ask.chat.completions.create(
+            model=name, messages=QUESTION, max_tokens=12, temperature=0
+        )
+        assert answer.choices[0].message.content == wanted[model]
+        assert answer.model == model
+
+
+def test_all_names_are_listed(ask: OpenAI) -> None:
+    cards = {card.id: card.model_dump() for card in ask.models.list().data}
+    assert list(cards) == [NAME, "other", *ALIASES]
+    assert {name: card["root"] for name, card in cards.items()} == {
+        NAME: NAME,
+        "other": "other",
+        **ALIASES,
+    }
+    for card in cards.values():
+        assert card["max_model_len"] == CONTEXT
+        assert card["parent"] is None
+        assert 0 <= time.time() - card["created"] < 3600
+    assert ask.models.retrieve("org/small").root == NAME
+
+
+def test_other_names_are_404_and_told_what_is_there(ask: OpenAI, several: Server) -> None:
+    with pytest.raises(openai.NotFoundError) as caught:
+        ask.chat.completions.create(model="gpt-5", messages=QUESTION)
+    error = caught.value
+    assert (error.code, error.param) == ("model_not_found", "model")
+    for name in (NAME, "other", *ALIASES):
+        assert f"'{name}'" in error.message
+    for call in (ask.completions.create, ask.embeddings.create):
+        field = "prompt" if call == ask.completions.create else "input"
+        with pytest.raises(openai.NotFoundError):
+            call(model="gpt-5", **{field: "a"})
+    for path, body in (
+        ("/tokenize", {"prompt": "a"}),
+        ("/detokenize", {"tokens": [1]}),
+        ("/score", {"text_1": "a", "text_2": "b"}),
+        ("/v1/responses", {"input": "a"}),
+    ):
+        answer = httpx2.post(several.address + path, json={"model": "gpt-5", **body})
+        assert answer.status_code == 404, path
+    assert httpx2.get(several.address + "/tokenizer_info?model=gpt-5").status_code == 404
+
+
+def test_other_routes_pick_it_too(several: Server, ask: OpenAI) -> None:
+    vectors = [
+        ask.embeddings.create(model=name, input="fox").data[0].embedding
+        for name in (NAME, "other", "gpt-4o")
+    ]
+    assert vectors[1] == vectors[2] != vectors[0]
+    for path, body in (("/tokenize", {"prompt": "a"}), ("/detokenize", {"tokens": [1]})):
+        for model in ({}, {"model": "gpt-4o"}):
+            answer = httpx2.post(several.address + path, json={**model, **body})
+            assert answer.status_code == 200, answer.text
+    assert httpx2.get(several.address + "/tokenizer_info?model=other").status_code == 200
+
+
+def test_each_model_has_its_own_figures(several: Server, ask: OpenAI) -> None:
+    def generated() -> dict[str, float]:
+        text = httpx2.get(several.address + "/metrics").text
+        return {
+            sample.labels["model_name"]: sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == "vllm:generation_tokens_total"
+        }
+
+    before = generated()
+    ask.completions.create(
+        model="gpt-4o", prompt="a", max_tokens=7, extra_body={"ignore_eos": True}
+    )
+    after = generated()
+    assert after["other"] - before.get("other", 0) == 7
+    assert after.get(NAME, 0) == before.get(NAME, 0)
+    assert set(after) <= {NAME, "other"}
+
+
+def test_names_are_used_once_and_aliases_stand_for_something(several: Server) -> None:
+    one = ServedModel(several.background, "a")
+    with pytest.raises(UsageError, match="two models are to be called 'a'"):
+        ServedModels([one, one])
+    with pytest.raises(UsageError, match="two models are to be called 'a'"):
+        ServedModels([one], {"a": "a"})
+    with pytest.raises(UsageError, match="'b' stands for 'c', which is not served"):
+        ServedModels([one], {"b": "c"})
+
+
+def test_an_adapter_is_listed_below_its_base_and_shares_its_engine(several: Server) -> None:
+    models = ServedModels(
+        [
+            ServedModel(several.background, "base"),
+            ServedModel(several.background, "poems", parent="base"),
+        ]
+    )
+    cards = {card.id: (card.root, card.parent) for card in models.cards()}
+    assert cards == {"base": ("base", None), "poems": ("poems", "base")}
+    assert models.engines == {"base": several.background}
+
+
+def test_the_command_line(model_folder: Path, other_folder: Path) -> None:
+    models = ("--model", f"one={model_folder}", "--model", f"two={other_folder}")
+    with serve_command(*models, "--alias", "gpt-4o=two", "--port", "0") as (_, line):
+        assert line.startswith("one, two answer at http://")
+        address = line.split()[4]
+        cards = httpx2.get(f"{address}/v1/models").json()["data"]
+        assert [card["id"] for card in cards] == ["one", "two", "gpt-4o"]
+        assert httpx2.get(f"{address}/health").json()["model"] == "one"
