@@ -4,9 +4,9 @@ python benchmarks/serving/invariance.py MODEL [--texts 200] [--neighbours 31]
     [--weights model float32 bfloat16 int8 int4]
 
 Each of 200 prompts is continued by up to 48 tokens at temperature 0.8, once alone in an engine and
-once while 31 other texts, of other lengths, seeds and settings, are generated beside it; prompts are
-pieces of the held-out books. The table counts the texts whose tokens are all equal. ``model`` is
-plain PyTorch, for comparison.
+once while 31 other texts, of other lengths, seeds and settings, are generated beside it; prompts
+are pieces of two novels. The table counts the texts whose tokens are all equal. ``model`` is plain
+PyTorch, for comparison.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ import torch
 from modelwright.inference.engine import Engine
 from modelwright.inference.sampling import SamplingParams
 
-BOOKS = Path(__file__).parents[2].parent / "shared" / "data" / "english_novels" / "novels-00.jsonl.gz"
+DATA = Path(__file__).parents[3] / "shared" / "data"
+BOOKS = DATA / "english_novels" / "novels-00.jsonl.gz"
 TOKENS = 48
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx2
 import openai
 import pytest
+import torch
 from openai import OpenAI
 from prometheus_client.parser import text_string_to_metric_families
 from running_server import CONTEXT, NAME, Server, openai_client, running
@@ -17,6 +18,10 @@ from test_server import serve_command
 from modelwright.core.errors import UsageError
 from modelwright.inference.engine import Engine
 from modelwright.inference.sampling import SamplingParams
+from modelwright.models.adapters.attach import adapter_parameters, add_adapter
+from modelwright.models.adapters.config import AdapterConfig
+from modelwright.models.adapters.peft_folder import load_adapter, save_adapter
+from modelwright.models.pretrained import load_model
 from modelwright.serving.api.served_model import ServedModel
 from modelwright.serving.api.served_models import ServedModels
 
@@ -134,16 +139,54 @@ def test_names_are_used_once_and_aliases_stand_for_something(several: Server) ->
         ServedModels([one], {"b": "c"})
 
 
-def test_an_adapter_is_listed_below_its_base_and_shares_its_engine(several: Server) -> None:
-    models = ServedModels(
-        [
-            ServedModel(several.background, "base"),
-            ServedModel(several.background, "poems", parent="base"),
+@pytest.fixture(scope="module")
+def adapter(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An adapter that says something else than its base."""
+    folder = tmp_path_factory.mktemp("adapter")
+    model = load_model(model_folder)
+    add_adapter(model, AdapterConfig(rank=4, alpha=8))
+    generator = torch.Generator().manual_seed(2)
+    for parameter in adapter_parameters(model).values():
+        parameter.data = torch.randn(parameter.shape, generator=generator) * 0.3
+    save_adapter(model, folder)
+    return folder
+
+
+@pytest.mark.parametrize("weights", ["model", "auto"])
+def test_adapters_are_models_of_their_own(model_folder: Path, adapter: Path, weights: str) -> None:
+    model = load_model(model_folder)
+    load_adapter(model, adapter)
+    engine = Engine(model, Engine.load(model_folder).tokenizer)  # with the adapter on
+    prompt = engine.tokenizer.encode_chat(QUESTION, add_generation_prompt=True)
+    params = SamplingParams(max_tokens=12, temperature=0.0)
+    wanted = {
+        "base": said(model_folder),
+        "poems": engine.generate([prompt], params)[0].text,
+    }
+    assert wanted["base"] != wanted["poems"]
+    flags = ("--name", "base", "--adapter", f"poems={adapter}", "--alias", "verse=poems")
+    given = (str(model_folder), *flags, "--weights", weights, "--speculate", "3", "--port", "0")
+    with serve_command(*given) as (_, line):
+        assert line.startswith("base, poems answer at http://")
+        address = line.split()[4]
+        cards = httpx2.get(f"{address}/v1/models").json()["data"]
+        assert [(card["id"], card["root"], card["parent"]) for card in cards] == [
+            ("base", "base", None),
+            ("poems", "poems", "base"),
+            ("verse", "poems", "base"),
         ]
-    )
-    cards = {card.id: (card.root, card.parent) for card in models.cards()}
-    assert cards == {"base": ("base", None), "poems": ("poems", "base")}
-    assert models.engines == {"base": several.background}
+        with OpenAI(base_url=f"{address}/v1", api_key="none") as client:
+            for name in ("base", "poems", "verse", "base"):
+                answer = client.chat.completions.create(
+                    model=name, messages=QUESTION, max_tokens=12, temperature=0
+                )
+                meant = "base" if name == "base" else "poems"
+                assert answer.choices[0].message.content == wanted[meant], name
+            vectors = {
+                name: client.embeddings.create(model=name, input="fox").data[0].embedding
+                for name in ("base", "poems", "verse")
+            }
+        assert vectors["base"] != vectors["poems"] == vectors["verse"]
 
 
 def test_the_command_line(model_folder: Path, other_folder: Path) -> None:
