@@ -172,7 +172,7 @@ def test_texts_that_nobody_waits_for_are_not_read(
     """Neither before the first part, nor behind the part under way."""
     read, embed = list[int](), Engine.embed
 
-    def slowly(engine: Engine, sequences: list[list[int]]) -> Any:
+    def slowly(engine: Engine, sequences: list[list[int]], adapter: str | None) -> Any:
         read.append(len(sequences))
         threading.Event().wait(0.2)
         return embed(engine, sequences)

@@ -65,11 +65,11 @@ def test_what_is_answered_is_kept_without_personal_data(scripted: Callable, tmp_
     assert kept.prompt_tokens == usage["prompt_tokens"]
     assert kept.generated_tokens == usage["completion_tokens"]
     thumb = Thumb(
-        prompt=[Message(role="user", content="?")], answer=Answer(text="!"), up=True, request=id
+        prompt=[Message(role="user", content="?")], answer=Answer(text="!", request_id=id), up=True
     )
     feedback = FeedbackTable(url, "here")
     feedback.add([thumb])
-    assert [one.request for one in feedback.read()] == [id]
+    assert [one.answer.request_id for one in feedback.read()] == [id]
     feedback.close()
 
 

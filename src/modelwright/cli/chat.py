@@ -6,8 +6,6 @@ from pathlib import Path
 
 import click
 
-from modelwright.cli.feedback import chat_feedback
-
 
 @click.command("chat")
 @click.argument("model", required=False)
@@ -41,6 +39,7 @@ def command(
     MODEL is a model folder, an artifact's id or a stage; without it, the recipe's model. In the
     chat, /help lists what can be done besides asking: branches, settings, probabilities, feedback.
     """
+    from modelwright.cli.feedback import chat_feedback
     from modelwright.data.feedback.record import checked_name
     from modelwright.pipeline.current import find_model
     from modelwright.serving.terminal_chat import ChatOptions, chat

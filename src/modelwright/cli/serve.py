@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelwright.cli.feedback import chat_feedback
 from modelwright.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -178,6 +177,7 @@ def command(
     MODEL is a model folder, an artifact's id or a stage; without it, the recipe's model. With
     --model alone, or besides MODEL, one server has several.
     """
+    from modelwright.cli.feedback import chat_feedback
     from modelwright.serving.api.limits import Limits
     from modelwright.serving.server import ServeOptions, serve
 
