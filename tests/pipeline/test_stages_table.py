@@ -75,7 +75,9 @@ def test_without_examples_there_is_no_fine_tuning() -> None:
     with_all = [stage.name for stage in stages_of(recipe(examples=rows, preferences=rows))]
     assert with_all == [stage.name for stage in IN_RUNS]
     assert with_examples == [name for name in with_all if name not in ("preferences", "align")]
-    assert {"reward", "merge"} == set(NAMES) - set(with_all)  # make what nothing in a run takes
+    assert {"reward", "merge", "export"} == set(NAMES) - set(
+        with_all
+    )  # make what nothing in a run takes
     assert without == [name for name in with_examples if name not in ("examples", "finetune")]
 
 
