@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from tiny_workspace import modelwright
 from modelwright.core.artifact import read_manifest
 from modelwright.core.errors import InputError, ModelwrightError, UsageError
 from modelwright.export import export as export_module
+from modelwright.export import gguf_tokenizer
 from modelwright.models.adapters.attach import add_adapter
 from modelwright.models.adapters.config import AdapterConfig
 from modelwright.models.adapters.peft_folder import save_adapter
@@ -25,8 +25,6 @@ from modelwright.models.config import RopeScaling
 from modelwright.models.pretrained import load_model
 
 pytest.importorskip("gguf")
-
-LLAMA_CPP_PYTHON = "MODELWRIGHT_LLAMA_CPP_PYTHON"
 
 
 @pytest.fixture
@@ -116,18 +114,11 @@ def test_a_folder_for_ollama(make_model: MakeModel, tmp_path: Path) -> None:
     ]
 
 
-def failing(*arguments: Any) -> subprocess.CompletedProcess[str]:
-    return modelwright("export", *map(str, arguments), cwd=Path.cwd())
-
-
 def test_a_wrong_export_fails_and_leaves_nothing(
     make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another tokenizer's file is told by its ids."""
     monkeypatch.setattr(export_module, "STRINGS", 260)
-    monkeypatch.setattr(export_module, "splitter_of", lambda tokenizer, folder: "gpt-2")
-    from modelwright.export import gguf_tokenizer
-
     monkeypatch.setattr(gguf_tokenizer, "splitter_of", lambda tokenizer, folder: "gpt-2")
     with pytest.raises(ModelwrightError, match="other token ids") as caught:
         run_export(make_model("qwen3"), tmp_path / "out", "--to", "gguf")
@@ -160,7 +151,13 @@ def test_an_adapter_is_to_be_merged_first(make_model: MakeModel, tmp_path: Path)
             "llama",
             {"rope_scaling": RopeScaling("yarn", 4.0, 16, attention_factor=0.9)},
             ("gguf", "f32"),
-            "attention factor",
+            "usual factors and limits",
+        ),
+        (
+            "llama",
+            {"rope_scaling": RopeScaling("yarn", 4.0, 16, beta_fast=3.0)},
+            ("gguf", "f32"),
+            "usual factors and limits",
         ),
         ("qwen3", {"head_dim": 48}, ("vllm", "f32"), "no attention for heads of 48"),
     ],
@@ -214,7 +211,7 @@ def test_without_libraries_it_says_what_to_install(
     make_model: MakeModel, tmp_path: Path, python_without_libraries: Path
 ) -> None:
     python = ("--reader-python", str(python_without_libraries))
-    for target, package in (("safetensors", "transformers"), ("onnx", "onnx")):
+    for target, package in (("safetensors", "transformers"), ("onnx", "tokenizers")):
         with pytest.raises(ModelwrightError, match=f"'{package}.*not installed"):
             run_export(make_model("qwen3"), tmp_path / "out", "--to", target, *python)
     scaled = make_model("llama", rope_scaling=RopeScaling("linear", 2.0))
@@ -238,13 +235,14 @@ def test_a_reader_that_fails_is_told_with_what_it_said(
 
 
 def test_at_the_terminal(make_model: MakeModel, tmp_path: Path) -> None:
-    model = make_model("qwen3")
-    out = tmp_path / "out"
-    shown = modelwright("export", "--model", str(model), "--to", "gguf", "--out", str(out), "--dry-run", cwd=tmp_path)  # fmt: skip # noqa: E501
-    assert shown.returncode == 0
-    refused = modelwright("export", str(model), "--to", "ggml", "--out", str(out), cwd=tmp_path)
-    assert refused.returncode == 2
-    assert "did you mean 'gguf'?" in refused.stderr or "'gguf'" in refused.stderr
-    twice = modelwright("export", str(model), "--model", "x", "--to", "gguf", cwd=tmp_path)
+    model, out = str(make_model("qwen3")), str(tmp_path / "out")
+    planned = modelwright(
+        "export", "--model", model, "--to", "gguf", "--out", out, "--dry-run", cwd=tmp_path
+    )
+    assert (planned.returncode, planned.stderr) == (0, "")
+    twice = modelwright(
+        "export", model, "--model", model, "--to", "gguf", "--out", out, cwd=tmp_path
+    )
+    assert twice.returncode == 2
     assert "the model is given twice" in twice.stderr
-    assert not out.exists()
+    assert not Path(out).exists()

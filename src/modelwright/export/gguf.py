@@ -176,11 +176,13 @@ def _refusals(config: TransformerConfig) -> list[tuple[str, str]]:
     if scaling is not None and scaling.kind == "llama3" and config.family != "llama":
         refused.append(("it scales rotary positions as Llama 3 does for Llama only", use))
     if scaling is not None and scaling.kind == "yarn" and _is_unusual(scaling):
-        refused.append(("it works YaRN's attention factor and limits out itself", use))
+        refused.append(("YaRN has its usual factors and limits in all that is built on it", use))
     return refused
 
 
 def _is_unusual(yarn: RopeScaling) -> bool:
+    if (yarn.beta_fast, yarn.beta_slow) != (32.0, 1.0):
+        return True  # a file can say them, but llama-cpp-python, for one, does not listen
     given = (yarn.attention_factor, yarn.mscale, yarn.mscale_all_dim)
     return not yarn.truncate or any(one is not None for one in given)
 
@@ -218,8 +220,6 @@ def _add_scaling(writer: GGUFWriter, scaling: RopeScaling, context: int) -> None
         writer.add_rope_scaling_factor(scaling.factor)
         original = scaling.original_max_position_embeddings or context
         writer.add_rope_scaling_orig_ctx_len(original)
-        writer.add_rope_scaling_yarn_beta_fast(scaling.beta_fast)
-        writer.add_rope_scaling_yarn_beta_slow(scaling.beta_slow)
 
 
 def _has_factors(config: TransformerConfig) -> bool:
