@@ -27,7 +27,7 @@ from modelwright.export.gate import (
 from modelwright.export.gate_strings import STRINGS
 from modelwright.export.gguf import Described, check_gguf, write_gguf
 from modelwright.export.gguf_reader import GGUFFile
-from modelwright.export.gguf_tokenizer import adds_begin, read_vocabulary, splitter_of
+from modelwright.export.gguf_tokenizer import added_begin, read_vocabulary, splitter_of
 from modelwright.export.hugging_face import check_vllm, write_folder, write_tokenizer
 from modelwright.export.ollama import write_modelfile
 from modelwright.export.onnx import GRAPH, write_graph
@@ -44,7 +44,7 @@ from modelwright.export.reading import (
 from modelwright.export.settings import ExportSettings
 from modelwright.models.pretrained import CONFIG, WEIGHTS, load_model, model_tensors
 from modelwright.models.transformer import CausalLM
-from modelwright.tokens.tokenizer import START, Tokenizer
+from modelwright.tokens.tokenizer import Tokenizer
 
 REPORT = "export.json"
 ADAPTER_CONFIG = "adapter_config.json"
@@ -133,6 +133,7 @@ def export(job: Job[ExportSettings]) -> Outcome:
             "model": source.id,
             "digest": source.manifest.digest,
             "modelwright": __version__,
+            "texts_in_nfc": _is_in_nfc(job.settings, exported),
             "gate": [one.as_dict() for one in verdicts],
         },
     )
@@ -152,8 +153,7 @@ def export(job: Job[ExportSettings]) -> Outcome:
 
 def _judged(job: Job[ExportSettings], exported: Model, interpreter: Interpreter) -> list[Verdict]:
     """Write everything, and have each part read."""
-    is_gguf = job.settings.to in ("gguf", "ollama")
-    normalised = is_gguf and exported.tokenizer.is_normalised
+    normalised = _is_in_nfc(job.settings, exported)
     if normalised:
         job.progress.note(
             "  llama.cpp does not bring text into Unicode's form NFC, as this tokenizer does: what "
@@ -170,7 +170,7 @@ def _judged(job: Job[ExportSettings], exported: Model, interpreter: Interpreter)
     reference = make_reference(
         exported.model,
         exported.tokenizer,
-        begin=_begin(exported),
+        begin=added_begin(exported.artifact.path, exported.tokenizer),
         normalised=normalised,
         renders=job.settings.to != "onnx",
         texts=STRINGS,
@@ -180,7 +180,7 @@ def _judged(job: Job[ExportSettings], exported: Model, interpreter: Interpreter)
         name = one.weights.name
         with job.progress.task(f"reading {name}", len(written), "files") as task:
             answer, stored = one.read(reference), one.stored(reference)
-            size = one.weights.stat().st_size
+            size = _bytes(one.weights)
             verdicts.append(judge(reference, answer, stored, file=name, type=one.type, size=size))
             task.update(len(verdicts))
     return verdicts
@@ -290,13 +290,15 @@ def _check_sizes(exported: Model) -> None:
         )
 
 
-def _begin(exported: Model) -> int | None:
-    """The token that the tokenizer's files put before every prompt."""
-    tokenizer = exported.tokenizer
-    begin = tokenizer.named.get(START)
-    if begin is None or not adds_begin(exported.artifact.path, tokenizer.special_tokens[begin]):
-        return None
-    return tokenizer.special_tokens[begin]
+def _is_in_nfc(settings: ExportSettings, exported: Model) -> bool:
+    """Whether texts have to come in form NFC, as llama.cpp does not bring them into it."""
+    return settings.to in ("gguf", "ollama") and exported.tokenizer.is_normalised
+
+
+def _bytes(weights: Path) -> int:
+    """Size of a file with weights, and of the one beside it that large graphs have."""
+    beside = weights.with_name(f"{weights.name}.data")
+    return sum(path.stat().st_size for path in (weights, beside) if path.is_file())
 
 
 def _clear(folder: Path) -> None:

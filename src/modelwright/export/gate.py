@@ -295,7 +295,7 @@ def _divergence(reference: NDArray[np.float32], found: NDArray[np.float32]) -> t
         expected, other = _log_softmax(expected_row), _log_softmax(found_row)
         total += float((np.exp(expected) * (expected - other)).sum())
         same += int(expected_row.argmax() == found_row.argmax())
-    return max(0.0, total / len(reference)), same / len(reference)
+    return max(total / len(reference), 0.0), same / len(reference)
 
 
 def _log_softmax(row: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -91,7 +91,7 @@ def read_vocabulary(folder: Path, tokenizer: Tokenizer, size: int) -> GGUFVocabu
         begin=special.get(begin),
         end=special.get(stop) if stop else None,
         pad=special.get(END_OF_TEXT),
-        adds_begin=begin in special and adds_begin(folder, special[begin]),
+        adds_begin=added_begin(folder, tokenizer) is not None,
         template=plain_jinja(tokenizer.template),
     )
 
@@ -126,8 +126,17 @@ def splitter_of(tokenizer: Tokenizer, where: Path) -> str:
     return name
 
 
-def adds_begin(folder: Path, begin: int) -> bool:
-    """Whether the folder's tokenizer puts that token before every text, as Llama 3's does."""
+def added_begin(folder: Path, tokenizer: Tokenizer) -> int | None:
+    """The token that a folder's tokenizer puts before every text, as Llama 3's does; or None."""
+    name = tokenizer.named.get(START)
+    if name is None:
+        return None
+    begin = tokenizer.special_tokens[name]
+    return begin if _adds(folder, begin) else None
+
+
+def _adds(folder: Path, begin: int) -> bool:
+    """Whether one of the files says that this token goes before every text."""
     content = json.loads((folder / TOKENIZER).read_text(encoding="utf-8"))
     processor = content.get("post_processor") or {}
     for one in processor.get("processors", [processor]):

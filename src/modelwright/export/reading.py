@@ -139,7 +139,10 @@ def read_foreign(
     with np.load(answer) as arrays:
         ends = np.cumsum(arrays["lengths"])[:-1]
         ids = [part.tolist() for part in np.split(arrays["ids"], ends)]
-        return Answer(ids, arrays["logits"], f"{library} {arrays['version']}")
+        logits, version = arrays["logits"], arrays["version"]
+    if logits.shape != reference.logits.shape:
+        raise _unread(library, export, f"it gives logits of another shape, {logits.shape}")
+    return Answer(ids, logits, f"{library} {version}")
 
 
 def read_gguf(path: Path, reference: Reference) -> Answer:
