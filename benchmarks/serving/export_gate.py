@@ -3,10 +3,11 @@
 python benchmarks/serving/export_gate.py [--reader-python PYTHON] [--type TYPE ...] [MODEL ...]
 
 Makes models of about 13M parameters with random weights in the three families, their tokenizers
-trained on public text with the three regular expressions on offer; exports each, and the folders
-that are given, and prints what the gate found. A family with its usual expression is exported in
-every type and to safetensors and ONNX, with the other two expressions as f16 only. Exit code 1 if
-an export does not pass. `--reader-python` names the Python that has llama-cpp-python.
+trained on public text with the three regular expressions on offer; exports each and prints what the
+gate found. A family with its usual expression is exported in every type and to safetensors and
+ONNX, with the other two expressions as f16 only. Where folders of models are given, these are
+exported instead. Exit code 1 if an export does not pass. `--reader-python` names the Python that
+has llama-cpp-python.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from itertools import islice
 from pathlib import Path
 
@@ -55,28 +57,34 @@ def main() -> int:
     """Export, print; returns the exit code."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--reader-python")
-    parser.add_argument("--type", nargs="*", default=list(GGUF_TYPES))
+    parser.add_argument("--type", action="append")
     parser.add_argument("models", nargs="*", type=Path)
     given = parser.parse_args()
+    types = given.type or list(GGUF_TYPES)
     torch.set_num_threads(1)
     print("|", " | ".join([*HEAD, "read by"]), "|")
     print("|", " | ".join("---" for _ in [*HEAD, "read by"]), "|", flush=True)
     failures = 0
+    for model in given.models:
+        failures += all_targets(model, model.name, "", types, given.reader_python)
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        for family, usual in SPLITTERS.items():
-            for splitter in SPLITTERS.values():
-                model = write_model(folder / f"{family}-{splitter}", family, splitter)
-                types = given.type if splitter == usual else ["f16"]
-                failures += exported(model, family, splitter, "gguf", types, given.reader_python)
-                if splitter == usual:
-                    failures += exported(model, family, splitter, "safetensors", ["f32"], None)
-                    failures += exported(model, family, splitter, "onnx", ["f32"], None)
-        for model in given.models:
-            failures += exported(model, model.name, "", "gguf", given.type, given.reader_python)
-            for target in ("safetensors", "onnx"):
-                failures += exported(model, model.name, "", target, ["f32"], None)
+        pairs = [(family, one) for family in SPLITTERS for one in SPLITTERS.values()]
+        for family, splitter in [] if given.models else pairs:
+            model = write_model(Path(temporary) / f"{family}-{splitter}", family, splitter)
+            if splitter == SPLITTERS[family]:
+                failures += all_targets(model, family, splitter, types, given.reader_python)
+            else:
+                failures += exported(model, family, splitter, "gguf", ["f16"], given.reader_python)
     return int(failures > 0)
+
+
+def all_targets(model: Path, name: str, splitter: str, types: list[str], python: str | None) -> int:
+    """GGUF in every type, safetensors, ONNX; the number of exports that failed."""
+    return (
+        exported(model, name, splitter, "gguf", types, python)
+        + exported(model, name, splitter, "safetensors", ["f32"], None)
+        + exported(model, name, splitter, "onnx", ["f32"], None)
+    )
 
 
 def exported(
@@ -89,7 +97,8 @@ def exported(
         words += [word for type in types for word in ("--type", type)]
         words += ["--reader-python", python] if python else []
         try:
-            modelwright.main(words, "modelwright", standalone_mode=False)
+            with redirect_stdout(sys.stderr):
+                modelwright.main(words, "modelwright", standalone_mode=False)
         except ModelwrightError as error:
             print(f"{name} {splitter} {target}: {error}", file=sys.stderr)
             return 1

@@ -63,8 +63,12 @@ def check_gguf(config: TransformerConfig, types: list[str]) -> None:
     InputError
         With what to do.
     """
-    for refused, fix in _refusals(config):
-        raise InputError(f"llama.cpp cannot hold this model: {refused}", fix=fix)
+    refused = _refusals(config)
+    if refused:
+        raise InputError(
+            f"llama.cpp cannot hold this model: {'; '.join(refused)}",
+            fix="export it to safetensors or onnx",
+        )
     quantized = [one for one in types if one.startswith("q")]
     widths = {
         "hidden_size": config.hidden_size,
@@ -116,7 +120,8 @@ def write_gguf(
     writer = gguf.GGUFWriter(path, config.family)
     writer.add_name(described.name)
     if described.licences:
-        writer.add_license(" AND ".join(described.licences))
+        each = [f"({one})" if " OR " in one else one for one in described.licences]
+        writer.add_license(" AND ".join(each))
     writer.add_file_type(_FILE_TYPES[type])
     if type.startswith("q"):
         writer.add_quantization_version(_QUANTIZATION_VERSION)
@@ -164,19 +169,18 @@ def import_gguf() -> ModuleType:
         raise MissingExtraError("gguf", "export") from None
 
 
-def _refusals(config: TransformerConfig) -> list[tuple[str, str]]:
-    """What of a model llama.cpp lacks, each with what to do."""
-    use = "export it to safetensors or onnx"
-    refused = []
+def _refusals(config: TransformerConfig) -> list[str]:
+    """What of a model llama.cpp lacks."""
+    refused = list[str]()
     if config.family == "qwen3" and config.attention_bias:
-        refused.append(("its Qwen3 has no biases in the attention", use))
+        refused.append("its Qwen3 has no biases in the attention")
     if config.sliding_layers:
-        refused.append(("its Qwen3 has no sliding windows", use))
+        refused.append("its Qwen3 has no sliding windows")
     scaling = config.rope_scaling
     if scaling is not None and scaling.kind == "llama3" and config.family != "llama":
-        refused.append(("it scales rotary positions as Llama 3 does for Llama only", use))
+        refused.append("it scales rotary positions as Llama 3 does for Llama only")
     if scaling is not None and scaling.kind == "yarn" and _is_unusual(scaling):
-        refused.append(("YaRN has its usual factors and limits in all that is built on it", use))
+        refused.append("YaRN has its usual factors and limits in all that is built on it")
     return refused
 
 
