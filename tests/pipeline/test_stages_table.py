@@ -76,7 +76,7 @@ def test_without_examples_there_is_no_fine_tuning() -> None:
     assert with_all == [stage.name for stage in IN_RUNS]
     assert with_examples == [name for name in with_all if name not in ("preferences", "align")]
     # These make what nothing in a run takes.
-    assert {"reward", "merge", "compress"} == set(NAMES) - set(with_all)
+    assert {"reward", "merge", "compress", "export"} == set(NAMES) - set(with_all)
     assert without == [name for name in with_examples if name not in ("examples", "finetune")]
 
 

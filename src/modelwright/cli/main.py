@@ -39,6 +39,7 @@ VERBS = {
     "align": ("modelwright.cli.stage", "Stage: align a model to preferences or rewards"),
     "merge": ("modelwright.cli.stage", "Stage: merge an adapter into its model"),
     "compress": ("modelwright.cli.stage", "Stage: quantize or prune a model"),
+    "export": ("modelwright.cli.export", "Stage: export a model for llama.cpp, vLLM, Ollama, ONNX"),
     "evaluate": ("modelwright.cli.stage", "Stage: measure a model"),
 }
 """Module and one line of help by verb; the module has ``command`` or ``command_for(verb)``."""

@@ -15,8 +15,8 @@ from modelwright.models.config import RopeScaling, TransformerConfig
 
 def rotary_tables(config: TransformerConfig) -> tuple[Tensor, Tensor]:
     """Cosines and sines (max_position_embeddings, D), fp32."""
-    frequencies = _frequencies(config)  # (D/2,)
-    angles = torch.arange(config.max_position_embeddings).float()[:, None] * frequencies[None, :]
+    by_pair = frequencies(config)  # (D/2,)
+    angles = torch.arange(config.max_position_embeddings).float()[:, None] * by_pair[None, :]
     angles = torch.cat([angles, angles], dim=-1)
     scale = _attention_factor(config.rope_scaling)
     return angles.cos() * scale, angles.sin() * scale
@@ -28,7 +28,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return x * cos.to(x.dtype) + torch.cat([-second, first], dim=-1) * sin.to(x.dtype)
 
 
-def _frequencies(config: TransformerConfig) -> Tensor:
+def frequencies(config: TransformerConfig) -> Tensor:
     """Radians for each position, by pair of features (D/2,)."""
     dim = config.head_dim
     exponents = torch.arange(0, dim, 2, dtype=torch.int64).float() / dim

@@ -20,6 +20,7 @@ from modelwright.data.settings import (
     PrepareSettings,
 )
 from modelwright.evaluation.settings import EvaluateSettings
+from modelwright.export.settings import ExportSettings
 from modelwright.pipeline.recipe import Recipe
 from modelwright.tokens.settings import ShardsSettings, TokenizerSettings
 from modelwright.training.alignment.settings import AlignSettings, RewardModelSettings
@@ -253,6 +254,15 @@ STAGES = (
         CompressSettings,
         "modelwright.compression.compress:compress",
         inputs=(Input("model", "model", ("align", "finetune", "pretrain")), _CORPUS),
+        in_runs=False,
+    ),
+    Stage(
+        "export",
+        "Export a model for other engines, which read it back before it is kept",
+        "export",
+        ExportSettings,
+        "modelwright.export.export:export",
+        inputs=(Input("model", "model", ("align", "finetune", "pretrain")),),
         in_runs=False,
     ),
     Stage(

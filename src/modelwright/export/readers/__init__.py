@@ -1,0 +1,1 @@
+"""Programs that read exports in other libraries; none of them imports Modelwright."""
