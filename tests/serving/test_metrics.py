@@ -127,6 +127,22 @@ def test_what_requests_asked_for_and_how_they_were_answered(fresh: Server) -> No
     assert found["request_params_max_tokens"]["sum"] == 8
 
 
+def test_what_the_engine_found_in_its_cache_is_counted(fresh: Server) -> None:
+    prompt = list(range(1, 41))
+    body = {"model": NAME, "prompt": prompt, "max_tokens": 1}
+    for _ in range(2):
+        assert httpx2.post(f"{fresh.address}/v1/completions", json=body).status_code == 200
+    found = {
+        sample.name: sample.value
+        for family in text_string_to_metric_families(httpx2.get(f"{fresh.address}/metrics").text)
+        for sample in family.samples
+    }
+    assert found["vllm:prefix_cache_queries_total"] == 80
+    assert found["vllm:prefix_cache_hits_total"] == 32  # whole blocks of 16
+    assert found["vllm:num_preemptions_total"] == 0
+    assert found["vllm:spec_decode_num_draft_tokens_total"] == 0
+
+
 def test_one_two_five() -> None:
     assert one_two_five(100) == [1, 2, 5, 10, 20, 50, 100]
     assert one_two_five(1) == [1]

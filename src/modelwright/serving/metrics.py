@@ -102,6 +102,7 @@ class ServerMetrics:
             ("model_name", "route", "status"),
             registry=self.registry,
         )
+        self.registry.register(_EngineCounts(self._engines))
         if recorder is not None:
             self.registry.register(_RecorderCounts(recorder))
         for name, background in self._engines.items():
@@ -180,6 +181,38 @@ class _RecorderCounts(Collector):
             ("dropped", "Requests that should be and are not.", self._recorder.dropped),
         ):
             yield CounterMetricFamily(f"modelwright:request_log_{name}", what, value)
+
+
+class _EngineCounts(Collector):
+    """What engines count themselves."""
+
+    def __init__(self, engines: Mapping[str, BackgroundEngine]):
+        self._engines = engines
+
+    def collect(self) -> Iterator[Metric]:
+        counts = {
+            "prefix_cache_queries": "Tokens of texts that were looked for in the cache.",
+            "prefix_cache_hits": "Those of them that were there.",
+            "num_preemptions": "Texts that lost their room and were run again.",
+            "spec_decode_num_draft_tokens": "Tokens that were guessed.",
+            "spec_decode_num_accepted_tokens": "Those of them that came true.",
+        }
+        families = [
+            CounterMetricFamily(f"vllm:{name}", what, labels=LABELS)
+            for name, what in counts.items()
+        ]
+        for name, background in self._engines.items():
+            engine = background.engine
+            values = (
+                engine.scheduler.prefix_queries,
+                engine.scheduler.prefix_hits,
+                engine.scheduler.preemptions,
+                engine.draft_tokens,
+                engine.accepted_tokens,
+            )
+            for family, value in zip(families, values, strict=True):
+                family.add_metric((name, "0"), value)
+        yield from families
 
 
 def one_two_five(most: int) -> list[int]:
