@@ -66,7 +66,7 @@ class KernelNetwork:
         self._passing: KVCache | None = None  # of texts that are only scored
         self._scratch = _scratch(self.config, 1, self.threads)
         self._counter = np.zeros(1, np.int64)
-        self._pool = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
+        self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
 
     @property
     def nbytes(self) -> int:
@@ -138,11 +138,13 @@ class KernelNetwork:
         return torch.from_numpy(hidden)
 
     def _on_all_threads(self, work: Callable[[int], None]) -> None:
-        others = [self._pool.submit(work, thread) for thread in range(1, self.threads)] \
-            if self._pool else []  # fmt: skip
-        work(0)
-        for other in others:
-            other.result()
+        if self._pool is None:
+            work(0)
+            return
+        # None of them here: if this thread is interrupted, the others must not wait for it.
+        futures = [self._pool.submit(work, thread) for thread in range(self.threads)]
+        for future in futures:
+            future.result()
 
 
 def _weights(model: CausalLM, layers: list[list[PackedMatrix]]) -> Weights:

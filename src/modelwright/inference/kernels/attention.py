@@ -6,15 +6,15 @@ Shapes in comments: G query heads that share a key/value head, D width of a head
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from modelwright.inference.kernels.compiled import compiled
 from modelwright.inference.kernels.functions import exponential
 from modelwright.inference.kernels.tiles import OUTPUTS, Float32, make_tile
 
 _scores = make_tile(Float32(), OUTPUTS, 1)
 
 
-@njit(nogil=True)
+@compiled()
 def attend(queries, keys, values, head, blocks, begin, length, scale, scores, out):
     """What the query heads of one key/value head find.
 
@@ -62,7 +62,7 @@ def attend(queries, keys, values, head, blocks, begin, length, scale, scores, ou
                 out[first + index] += weight * value[index]
 
 
-@njit(nogil=True)
+@compiled()
 def _softmax(scores, scale):
     largest = scores[0]
     for score in scores:

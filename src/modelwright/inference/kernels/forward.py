@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from modelwright.inference.kernels.attention import attend
+from modelwright.inference.kernels.compiled import compiled
 from modelwright.inference.kernels.functions import copy, rms_norm, rotate, silu_times
 from modelwright.inference.kernels.linear import INT8, linear, quantize, share
 from modelwright.inference.kernels.threads import wait_for_all
@@ -111,7 +111,7 @@ class Scratch(NamedTuple):
     change: Floats
 
 
-@njit(nogil=True, cache=True)
+@compiled(cache=True)
 def forward(
     weights, changes, step, scratch, embedded, keys, values, hidden, counter, thread, threads
 ):
@@ -206,7 +206,7 @@ def forward(
             rms_norm(stream[row], weights.final_norm, weights.epsilon, hidden[row])
 
 
-@njit(nogil=True)
+@compiled()
 def _adapt(change, width, outputs, x, scratch, y, rows, thread, threads):
     """Add an adapter's change B · A · x to this thread's share of y."""
     rank = change[0]
@@ -221,7 +221,7 @@ def _adapt(change, width, outputs, x, scratch, y, rows, thread, threads):
             y[row, index] += scratch.change[row, index]
 
 
-@njit(nogil=True)
+@compiled()
 def _attention(weights, step, scratch, keys, values, layer, rows, thread, threads):
     """Store the tokens' keys and values and let them attend; each thread does its own heads."""
     width, size = weights.head_width, keys.shape[1]
@@ -255,7 +255,7 @@ def _attention(weights, step, scratch, keys, values, layer, rows, thread, thread
             )  # fmt: skip
 
 
-@njit(nogil=True, cache=True)
+@compiled(cache=True)
 def project(matrix, outputs, hidden, quantized, scales, logits, thread, threads):
     """Work out this thread's share of logits (M, outputs) of hidden states (M, C), all float32.
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
+from modelwright.inference.kernels.compiled import compiled
 from modelwright.inference.kernels.tiles import Float32, make_tile
 from modelwright.inference.kernels.vectors import FLOAT, Builder, Value
 
@@ -31,7 +32,7 @@ def _float_of(context: Any, bits: Any) -> Any:
     return types.float32(types.int64), generate
 
 
-@njit(nogil=True, inline="always")
+@compiled(inline="always")
 def exponential(x):
     """e^x for x ≤ 88, to 2e-7 of it; in loops it becomes vector code, as the library's does not.
 
@@ -51,14 +52,14 @@ def exponential(x):
     return series * _float_of((np.int32(n) + 127) << 23)
 
 
-@njit(nogil=True)
+@compiled()
 def copy(x, out):
     """Write x over out."""
     for index in range(x.shape[0]):
         out[index] = x[index]
 
 
-@njit(nogil=True)
+@compiled()
 def rms_norm(x, weight, epsilon, out):
     """Write x / √(mean x² + ε) · weight, all float32 (width,) but ε."""
     width = x.shape[0]
@@ -70,7 +71,7 @@ def rms_norm(x, weight, epsilon, out):
         out[index] = x[index] * factor * weight[index]
 
 
-@njit(nogil=True)
+@compiled()
 def rotate(x, cos, sin):
     """Turn a head (D,) by its position's angles (D,), in place; as ``models/rotary.py``."""
     half = x.shape[0] // 2
@@ -80,7 +81,7 @@ def rotate(x, cos, sin):
         x[half + index] = second * cos[half + index] + first * sin[half + index]
 
 
-@njit(nogil=True)
+@compiled()
 def silu_times(gate, up, first, end):
     """Write silu(gate) · up over gate, from ``first`` to before ``end``."""
     for index in range(first, end):

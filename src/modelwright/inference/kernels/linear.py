@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import cfunc, njit, types
+from numba import cfunc, types
 from numba.extending import intrinsic
 
+from modelwright.inference.kernels.compiled import compiled
 from modelwright.inference.kernels.tiles import (
     GROUP,
     LARGEST_INPUT,
@@ -81,7 +82,7 @@ def _call(context: Any, function: Any, w: Any, ws: Any, s: Any, ss: Any, x: Any,
     return types.void(types.int64, *_ARGUMENTS), generate
 
 
-@njit(nogil=True)
+@compiled()
 def share(count: int, thread: int, threads: int) -> tuple[int, int]:
     """Which of ``count`` things a thread does: from the first to before the second number."""
     tiles = (count + OUTPUTS - 1) // OUTPUTS
@@ -89,7 +90,7 @@ def share(count: int, thread: int, threads: int) -> tuple[int, int]:
     return first, min(tiles * (thread + 1) // threads * OUTPUTS, count)
 
 
-@njit(nogil=True)
+@compiled()
 def linear(matrix, width, outputs, x, quantized, scales, y, rows, thread, threads):
     """Work out this thread's share of y = x · Wᵀ, a run of outputs for all rows.
 
@@ -126,7 +127,7 @@ def linear(matrix, width, outputs, x, quantized, scales, y, rows, thread, thread
     )  # fmt: skip
 
 
-@njit(nogil=True, fastmath={"nnan", "nsz"})
+@compiled(fastmath={"nnan", "nsz"})
 def _largest(x):
     largest = np.float32(0)
     for value in x:
@@ -134,7 +135,7 @@ def _largest(x):
     return largest
 
 
-@njit(nogil=True)
+@compiled()
 def quantize(x, width, rows, quantized, scales):
     """Round rows to integers of up to ``LARGEST_INPUT``, each with its own scale."""
     for row in range(rows):

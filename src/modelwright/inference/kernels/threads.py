@@ -6,10 +6,11 @@ import os
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from modelwright.inference.kernels.compiled import compiled
 from modelwright.inference.kernels.vectors import INT32, INT64, Builder, Value
 
 CAN_YIELD = os.name == "posix"
@@ -48,7 +49,7 @@ def _yield(context: Any) -> Any:
     return types.void(), generate
 
 
-@njit(nogil=True)
+@compiled()
 def wait_for_all(counter: int, threads: int) -> None:
     """Return when all threads have come here.
 
