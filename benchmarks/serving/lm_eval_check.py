@@ -146,7 +146,7 @@ def log_likelihood(engine: Engine, context: str, continuation: str) -> tuple[flo
         whole = [tokenizer.end_of_text, *tokenizer.encode(continuation)]
         start = 1
     wanted = len(whole) - start
-    kept = whole[-engine.context_length :]
+    kept = whole[1 - engine.context_length :]  # lm-eval leaves a place for the token it asks for
     start = len(kept) - wanted
     scores = engine.score([kept])[0][start - 1 :]
     hidden = engine.network.hidden_states_of([kept[:-1]])[0][start - 1 :]

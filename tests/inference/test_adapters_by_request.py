@@ -81,3 +81,19 @@ def test_what_cannot_be_used(model_folder: Path, adapters: dict[str, Path], tmp_
     with pytest.raises(InputError, match="all"):
         engine.add_adapter("all", adapters["all"])
     assert engine.generate([[1, 2]], GREEDY)[0].tokens
+
+
+def test_threads_do_not_disturb_each_other(model_folder: Path, adapters: dict[str, Path]) -> None:
+    """Each has its own room for what adapters change, as one may be at the next matrix already."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        engine = Engine.load(model_folder, weights="float32")
+        engine.add_adapter("all", adapters["all"])
+        texts = [[(7 * place + text) % 300 for place in range(80)] for text in range(3)]
+        first = engine.score(texts, "all")
+        for _ in range(100):
+            for known, again in zip(first, engine.score(texts, "all"), strict=True):
+                assert torch.equal(known, again)
+    finally:
+        torch.set_num_threads(before)

@@ -126,6 +126,17 @@ def test_rounded_weights_are_near(weight_format: str, error: float) -> None:
     assert 0 < difference.norm() / weight.norm() < error
 
 
+def test_what_is_not_finite_is_seen() -> None:
+    for weight_format in FORMATS:
+        matrix = pack_weight(torch.ones(5, 64), weight_format)
+        for strange in (float("nan"), float("inf")):
+            x = torch.ones(3, 64)
+            x[1, 7] = strange
+            y = product(matrix, 5, x)
+            assert not torch.isfinite(y[1]).any()
+            assert torch.isfinite(y[[0, 2]]).all()
+
+
 def test_rows_of_zeros() -> None:
     for weight_format in FORMATS:
         matrix = pack_weight(torch.zeros(5, 64), weight_format)

@@ -8,6 +8,7 @@ import torch
 
 from modelwright.inference.engine import Engine
 from modelwright.inference.sampling import SamplingParams
+from modelwright.inference.scheduler import Part
 from modelwright.inference.sequence import Sequence
 from modelwright.inference.speculation import repeated
 from modelwright.inference.structured import Structure
@@ -68,7 +69,7 @@ def test_texts_are_the_same_to_the_token(engines: tuple[Engine, Engine]) -> None
     ]
     plain, guessing = engines
     assert said(plain, asked) == said(guessing, asked)
-    assert 0 < guessing.accepted_tokens < guessing.draft_tokens
+    assert 0 < guessing.continuation.accepted_tokens < guessing.continuation.draft_tokens
 
 
 def test_fewer_steps_are_taken(engines: tuple[Engine, Engine]) -> None:
@@ -80,3 +81,26 @@ def test_fewer_steps_are_taken(engines: tuple[Engine, Engine]) -> None:
             engine.step()
             steps[-1] += 1
     assert steps[1] < steps[0]
+
+
+@pytest.mark.parametrize("weights", ["model", "float32"])
+def test_guesses_stay_within_the_context(model_folder: Path, weights: str) -> None:
+    engine = Engine.load(model_folder, weights=weights, speculate=5)
+    context = engine.context_length
+    says_nines = SamplingParams(max_tokens=500, temperature=0.0, logit_bias={9: 1e4})
+    sequence = engine.add([9] * (context - 12), says_nines)
+    longest = 0
+    run = engine.runner.run
+
+    def watched(parts: list[Part]) -> torch.Tensor:
+        nonlocal longest
+        longest = max(longest, *(part.end for part in parts))
+        return run(parts)
+
+    engine.runner.run = watched
+    while engine.has_work:
+        engine.step()
+    assert sequence.length <= context
+    assert longest < context
+    assert engine.continuation.accepted_tokens > 0
+    assert sequence.generated == [9] * 12

@@ -178,6 +178,7 @@ def command(
     --model alone, or besides MODEL, one server has several.
     """
     from modelwright.cli.feedback import chat_feedback
+    from modelwright.pipeline.given import open_given
     from modelwright.serving.api.limits import Limits
     from modelwright.serving.server import ServeOptions, serve
 
@@ -188,7 +189,9 @@ def command(
         feedback = stack.enter_context(chat_feedback())
         options = ServeOptions(
             aliases=aliases,
-            adapters={name: Path(folder) for name, folder in adapters.items()},
+            adapters={
+                name: open_given(Path(folder), "adapter").path for name, folder in adapters.items()
+            },
             weights=given["weights"],
             speculate=given["speculate"],
             max_sequences=given["max_sequences"],

@@ -43,6 +43,7 @@ from modelwright.export.reading import (
 )
 from modelwright.export.settings import ExportSettings
 from modelwright.models.pretrained import CONFIG, WEIGHTS, load_model, model_tensors
+from modelwright.models.quantization.linear import QuantizedLinear
 from modelwright.models.transformer import CausalLM
 from modelwright.tokens.tokenizer import Tokenizer
 
@@ -109,6 +110,7 @@ def export(job: Job[ExportSettings]) -> Outcome:
     source = job.input("model")
     _refuse_adapters(source.path)
     exported = Model(source, load_model(source.path), Tokenizer.load(source.path))
+    _refuse_compressed(exported)
     _check_sizes(exported)
     interpreter = open_interpreter(job.settings.reader_python)
     try:
@@ -149,6 +151,16 @@ def export(job: Job[ExportSettings]) -> Outcome:
         },
         settings={"types": job.settings.chosen_types},
     )
+
+
+def _refuse_compressed(exported: Model) -> None:
+    if any(isinstance(module, QuantizedLinear) for module in exported.model.modules()):
+        raise InputError(
+            "the model's weights are compressed already, and would be rounded twice",
+            where=exported.artifact.path,
+            fix="export the model that it was made from; transformers and vLLM open this folder as "
+            "it is",
+        )
 
 
 def _judged(job: Job[ExportSettings], exported: Model, interpreter: Interpreter) -> list[Verdict]:

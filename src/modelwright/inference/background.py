@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
+from concurrent.futures import Future, InvalidStateError
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
@@ -15,10 +15,11 @@ from typing import Any, TypeVar
 
 from modelwright.core.errors import ModelwrightError
 from modelwright.inference.admission import Admission
-from modelwright.inference.engine import Engine, StepOutput
+from modelwright.inference.continuation import StepOutput
+from modelwright.inference.engine import Engine
 from modelwright.inference.log_probabilities import TokenLogProbability
 from modelwright.inference.sampling import SamplingParams
-from modelwright.inference.sequence import FinishReason, Sequence
+from modelwright.inference.sequence import FinishReason, Sequence, SequenceStatus
 
 ResultT = TypeVar("ResultT")
 
@@ -126,8 +127,8 @@ class BackgroundEngine:
         self._lock = threading.Lock()  # guards the admission, generations and calls
         self._generations: dict[Sequence, Generation] = {}
         self._calls: set[Future[Any]] = set()
-        self.on_token: Callable[[Sequence], None] | None = None
-        """Called for every new token, from the engine's thread, so it must not block."""
+        self.on_tokens: Callable[[Sequence, int], None] | None = None
+        """Called with the number of new tokens, from the engine's thread, so it must not block."""
         self.on_end: Callable[[Sequence], None] | None = None
         """Called when a text has ended or was cancelled, likewise."""
         self._failures = 0  # steps that failed one after the other
@@ -284,7 +285,7 @@ class BackgroundEngine:
             for generation in unfinished:
                 self._end(generation)
             for future in calls:
-                if not future.done():
+                with suppress(InvalidStateError):  # it was done or cancelled meanwhile
                     future.set_exception(
                         EngineStoppedError("the engine was stopped", fix="start it again")
                     )
@@ -298,12 +299,21 @@ class BackgroundEngine:
             self._failures += 1
             if self._failures == MOST_FAILURES:
                 raise
-            for sequence in list(self.engine.scheduler.running):
-                self._abort(self._generations[sequence])
+            self._give_up_what_took_part()
             return
         self._failures = 0
         for output in outputs:
             self._publish(output)
+
+    def _give_up_what_took_part(self) -> None:
+        with self._lock:
+            generations = list(self._generations.values())
+        for generation in generations:
+            if generation.sequence.is_finished:  # in this step, and nobody was told
+                self._forget(generation.sequence)
+                self._end(generation)
+            elif generation.sequence.status is SequenceStatus.RUNNING:
+                self._abort(generation)
 
     def _obey(self) -> None:
         """Carry out what other threads asked for; sleep while there is nothing to do."""
@@ -322,18 +332,16 @@ class BackgroundEngine:
     def _publish(self, output: StepOutput) -> None:
         sequence = output.sequence
         generation = self._generations[sequence]
-        if self.on_token is not None:
-            for _ in range(output.tokens):
-                self.on_token(sequence)
+        if self.on_tokens is not None:
+            self.on_tokens(sequence, output.tokens)
         if sequence.is_finished:
             self._forget(sequence)
             if self.on_end is not None:
                 self.on_end(sequence)
-        tokens, alternatives = (
-            len(sequence.generated),
-            tuple(sequence.alternatives[-output.tokens :]),
-        )
-        generation.deliver(Update(output.text, tokens, sequence.finish_reason, alternatives))
+        known = max(0, len(sequence.alternatives) - output.tokens)
+        alternatives = tuple(sequence.alternatives[known:])
+        tokens, reason = len(sequence.generated), sequence.finish_reason
+        generation.deliver(Update(output.text, tokens, reason, alternatives))
 
     def _abort(self, generation: Generation) -> None:
         sequence = generation.sequence

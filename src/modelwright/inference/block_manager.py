@@ -60,7 +60,8 @@ class BlockManager:
                 break
             self._hold(block)
             sequence.blocks.append(block)
-        sequence.computed = len(sequence.blocks) * BLOCK_SIZE
+        sequence.remembered = len(sequence.blocks)
+        sequence.computed = sequence.remembered * BLOCK_SIZE
 
     def reserve(self, sequence: Sequence, length: int) -> bool:
         """Make room for the first ``length`` tokens; False if there isn't enough."""
@@ -78,11 +79,12 @@ class BlockManager:
 
         They may be so before the step that fills them, as it writes all before it reads any.
         """
-        for number in range(sequence.computed // BLOCK_SIZE, length // BLOCK_SIZE):
+        for number in range(sequence.remembered, length // BLOCK_SIZE):
             block, name = sequence.blocks[number], self._hash(sequence, number)
             if name not in self._block_of and self._hashes[block] is None:
                 self._block_of[name] = block
                 self._hashes[block] = name
+        sequence.remembered = max(sequence.remembered, length // BLOCK_SIZE)
 
     def release(self, sequence: Sequence) -> None:
         """Take a sequence's blocks back; what full ones hold is kept until the room is needed."""
@@ -95,7 +97,7 @@ class BlockManager:
                 else:
                     self._kept[block] = None
         sequence.blocks = []
-        sequence.computed = 0
+        sequence.computed = sequence.remembered = 0
 
     def forget(self) -> None:
         """Forget what blocks hold; those that are held stay so."""

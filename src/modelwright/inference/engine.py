@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -14,15 +13,15 @@ from torch import Tensor
 from modelwright.core.errors import InputError, UsageError
 from modelwright.inference.block_manager import BlockManager
 from modelwright.inference.completion import Completion, completion_of
+from modelwright.inference.continuation import Continuation, StepOutput
 from modelwright.inference.kv_cache import KVCache, cache_blocks
 from modelwright.inference.model_runner import ModelRunner
 from modelwright.inference.networks import WeightChoice, make_network
-from modelwright.inference.next_tokens import next_tokens
 from modelwright.inference.sampler import make_generator
 from modelwright.inference.sampling import MAX_SEED, SamplingParams
-from modelwright.inference.scheduler import Part, Scheduler
+from modelwright.inference.scheduler import Scheduler
 from modelwright.inference.scoring import embeddings_of, log_probabilities_of
-from modelwright.inference.sequence import FinishReason, Sequence
+from modelwright.inference.sequence import Sequence
 from modelwright.inference.speculation import repeated
 from modelwright.inference.structured import Structures
 from modelwright.models.adapters.attach import active_adapter, remove_adapter, switch_adapter
@@ -50,25 +49,6 @@ class ContextLengthError(InputError):
         self.tokens, self.context_length = tokens, context_length
 
 
-@dataclass(frozen=True)
-class StepOutput:
-    """One sequence's part of a step.
-
-    Attributes
-    ----------
-    sequence : Sequence
-        The sequence, with the new tokens already in it.
-    text : str
-        Its new text, often empty while characters or stop strings are incomplete.
-    tokens : int
-        How many tokens are new; more than one where guesses came true.
-    """
-
-    sequence: Sequence
-    text: str
-    tokens: int
-
-
 class Engine:
     """Generates and scores text with one model.
 
@@ -92,11 +72,6 @@ class Engine:
         with a seed comes out the same to the bit whatever else is generated beside it.
     speculate : int
         Most tokens that are guessed ahead from what a text repeats (``speculation.py``).
-
-    Attributes
-    ----------
-    draft_tokens, accepted_tokens : int
-        Tokens guessed so far, and those of them that came true.
 
     Notes
     -----
@@ -122,11 +97,14 @@ class Engine:
         speculate: int = 0,
     ):
         if max_sequences < 1:
-            raise UsageError(f"max_sequences must be at least 1; got {max_sequences}")
+            raise UsageError(
+                f"max_sequences must be at least 1; got {max_sequences}", fix="give it 1 or more"
+            )
         if step_tokens < max_sequences:
             raise UsageError(
                 f"a step of {step_tokens} tokens is too short for {max_sequences} sequences, "
-                "each of which needs one"
+                "each of which needs one",
+                fix="make step_tokens larger or max_sequences smaller",
             )
         if tokenizer.vocabulary_size > model.config.vocab_size:
             raise InputError(
@@ -139,9 +117,10 @@ class Engine:
         self.max_sequences = max_sequences
         self.context_length = model.config.max_position_embeddings
         blocks = cache_blocks(model, max_sequences, cache_tokens)
-        drafts = partial(repeated, tokens=speculate) if speculate else None
+        self.speculate = speculate
+        drafts = self._guess if speculate else None
         self.scheduler = Scheduler(BlockManager(blocks), max_sequences, step_tokens, drafts)
-        self.draft_tokens = self.accepted_tokens = 0
+        self.continuation = Continuation(self.scheduler, tokenizer, self.context_length)
         weight = model.model.embed_tokens.weight
         self.device = weight.device
         cache = KVCache(model.config, blocks, weight.device, weight.dtype)
@@ -149,7 +128,6 @@ class Engine:
         self.runner = ModelRunner(self.network, tokenizer.vocabulary_size)
         self.structures = Structures(tokenizer)
         self.adapters = set[str]()
-        self._end_tokens = {tokenizer.end_of_text, tokenizer.message_end}
 
     @classmethod
     def load(
@@ -281,33 +259,12 @@ class Engine:
             raise
         for part in parts:
             part.sequence.computed = part.end - len(part.draft)
-        return self._say([part for part in parts if part.is_last], said)
+        return self.continuation.go_on([part for part in parts if part.is_last], said)
 
-    def _say(self, parts: list[Part], said: Tensor) -> list[StepOutput]:
-        """Draw the next tokens of parts; ``said`` are the logits behind each and in its draft."""
-        outputs = dict[Sequence, StepOutput]()
-        starts = list(accumulate((1 + len(part.draft) for part in parts), initial=0))
-        going = list(zip(parts, starts, strict=False))
-        number = 0  # of the token in this step
-        while going:
-            rows = [start + number for _, start in going]
-            sequences = [part.sequence for part, _ in going]
-            drawn = next_tokens(sequences, said[rows], self._end_tokens)
-            still = []
-            for (part, start), token in zip(going, drawn, strict=True):
-                sequence = part.sequence
-                if number:  # the guess before this token was right, and has been run
-                    sequence.computed += 1
-                text = self._advance(sequence, token)
-                before = outputs.get(sequence, StepOutput(sequence, "", 0))
-                outputs[sequence] = StepOutput(sequence, before.text + text, number + 1)
-                is_guessed = number < len(part.draft) and token == part.draft[number]
-                if is_guessed and not sequence.is_finished:
-                    still.append((part, start))
-            self.accepted_tokens += len(still)
-            going, number = still, number + 1
-        self.draft_tokens += sum(len(part.draft) for part in parts)
-        return list(outputs.values())
+    def _guess(self, sequence: Sequence) -> list[int]:
+        # The guesses and the token behind them have to fit into the context.
+        most = min(self.speculate, self.context_length - sequence.length - 1)
+        return repeated(sequence, most) if most > 0 else []
 
     def abort(self, sequence: Sequence) -> None:
         """Cancel a sequence and free its place; one that has ended stays as it is."""
@@ -419,27 +376,6 @@ class Engine:
                     len(sequence),
                     self.context_length,
                 )
-
-    def _advance(self, sequence: Sequence, token: int) -> str:
-        """Add a token to a sequence, and end it where it must end; gives the new text."""
-        text = sequence.append(token, self.tokenizer.token_bytes(token))
-        reason = self._reason_to_finish(sequence, token)
-        if reason is not None:
-            self.scheduler.remove(sequence)
-            text += sequence.finish(reason)
-        return text
-
-    def _reason_to_finish(self, sequence: Sequence, token: int) -> FinishReason | None:
-        if sequence.matcher is not None and sequence.matcher.has_failed:
-            return "abort"
-        is_end = token in self._end_tokens and not sequence.params.ignores_end
-        is_complete = sequence.matcher is not None and sequence.matcher.is_complete
-        if is_end or is_complete or sequence.detokenizer.is_stopped:
-            return "stop"
-        is_full = sequence.length >= self.context_length
-        if is_full or len(sequence.generated) >= sequence.params.max_tokens:
-            return "length"
-        return None
 
 
 def _with_own_seed(params: SamplingParams, index: int) -> SamplingParams:

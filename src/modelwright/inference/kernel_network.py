@@ -63,10 +63,10 @@ class KernelNetwork:
         self._model, self._cache = model, cache
         self._no_changes = no_changes(self.config.num_hidden_layers, len(PROJECTIONS))
         self._adapters = dict[str, PackedAdapter]()
-        self._passing: KVCache | None = None  # of texts that are only scored
         self._scratch = _scratch(self.config, 1, self.threads)
         self._counter = np.zeros(1, np.int64)
         self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
+        self._compile()
 
     @property
     def nbytes(self) -> int:
@@ -90,10 +90,9 @@ class KernelNetwork:
 
     def hidden_states_of(self, texts: list[list[int]], adapter: str | None = None) -> list[Tensor]:
         """Those of whole texts, (T, C) each, of which nothing is kept."""
-        if self._passing is None:
-            blocks = blocks_for(self.config.max_position_embeddings)
-            self._passing = KVCache(self.config, blocks, torch.device("cpu"), torch.float32)
-        return [torch.cat(self._in_pieces(text, self._passing, adapter)) for text in texts]
+        blocks = blocks_for(max(map(len, texts)))
+        passing = KVCache(self.config, blocks, torch.device("cpu"), torch.float32)
+        return [torch.cat(self._in_pieces(text, passing, adapter)) for text in texts]
 
     def _in_pieces(self, text: list[int], cache: KVCache, adapter: str | None) -> list[Tensor]:
         pieces = []
@@ -124,9 +123,8 @@ class KernelNetwork:
         changes, rank = self._no_changes, 0
         if adapter is not None:
             changes, rank = self._adapters[adapter].changes, self._adapters[adapter].largest_rank
-        if self._scratch.mixed.shape[0] < len(tokens) or self._scratch.low.shape[2] < rank:
-            self._scratch = _scratch(self.config, len(tokens), self.threads, rank)
-        embedded = self._embedding[tokens].float().numpy()
+        self._make_room(len(tokens), rank)
+        embedded = self._embedding[torch.tensor(tokens, dtype=torch.int64)].float().numpy()
         hidden = np.empty_like(embedded)
         keys, values = cache.keys.numpy(), cache.values.numpy()
         self._on_all_threads(
@@ -141,10 +139,30 @@ class KernelNetwork:
         if self._pool is None:
             work(0)
             return
-        # None of them here: if this thread is interrupted, the others must not wait for it.
-        futures = [self._pool.submit(work, thread) for thread in range(self.threads)]
-        for future in futures:
-            future.result()
+        # None of them here, and one starts the others: if this thread is interrupted, wherever
+        # that is, nobody waits for it.
+        self._pool.submit(self._start_others, self._pool, work).result()
+
+    def _start_others(self, pool: ThreadPoolExecutor, work: Callable[[int], None]) -> None:
+        others = [pool.submit(work, thread) for thread in range(1, self.threads)]
+        work(0)
+        for other in others:
+            other.result()
+
+    def _make_room(self, tokens: int, rank: int) -> None:
+        before_tokens, before_rank = self._scratch.mixed.shape[0], self._scratch.low.shape[2]
+        if before_tokens < tokens or before_rank < rank:
+            tokens, rank = max(tokens, before_tokens), max(rank, before_rank)
+            self._scratch = _scratch(self.config, tokens, self.threads, rank)
+
+    def _compile(self) -> None:
+        """Run nothing, so that no request has to wait for it, and no thread for another's."""
+        none = np.zeros(0, np.int64)
+        threads, self.threads = self.threads, 1
+        pool, self._pool = self._pool, None
+        self._run([], Step(none, none, none, np.zeros((1, 1), np.int64)), self._cache)
+        self.logits(torch.zeros(0, self.config.hidden_size))
+        self.threads, self._pool = threads, pool
 
 
 def _weights(model: CausalLM, layers: list[list[PackedMatrix]]) -> Weights:
@@ -211,5 +229,5 @@ def _scratch(config: TransformerConfig, tokens: int, threads: int, rank: int = 0
         mixed=floats(tokens, width),
         scores=floats(threads, group, context),
         low=floats(threads, tokens, rank),
-        change=floats(tokens, widest),
+        change=floats(threads, tokens, widest),
     )

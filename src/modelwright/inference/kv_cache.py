@@ -5,6 +5,9 @@ Shapes in comments: K key/value heads, D width of a head.
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -45,9 +48,16 @@ class KVCache:
             config.num_key_value_heads,
             config.head_dim,
         )
-        # Zeros, as what is masked is multiplied by 0, which leaves no infinities but NaN.
-        self.keys = torch.zeros(shape, device=device, dtype=dtype)
-        self.values = torch.zeros(shape, device=device, dtype=dtype)
+        self.keys = _zeros(shape, device, dtype)
+        self.values = _zeros(shape, device, dtype)
+
+
+def _zeros(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    if device.type != "cpu":
+        return torch.zeros(shape, device=device, dtype=dtype)
+    # NumPy's take memory when they are written to, torch's at once.
+    data = np.zeros(math.prod(shape) * dtype.itemsize, np.uint8)
+    return torch.from_numpy(data).view(dtype).view(shape)
 
 
 def blocks_for(tokens: int) -> int:
@@ -93,7 +103,8 @@ def cache_blocks(model: CausalLM, max_sequences: int, cache_tokens: int | None) 
         if blocks_for(cache_tokens) < least:
             raise UsageError(
                 f"a cache of {cache_tokens} tokens does not hold one sequence of the model's "
-                f"context of {config.max_position_embeddings}"
+                f"context of {config.max_position_embeddings}",
+                fix="give it at least that many",
             )
         return blocks_for(cache_tokens)
     width = config.num_key_value_heads * config.head_dim

@@ -145,11 +145,13 @@ class PagedLayer:
         cache.view(-1, *cache.shape[2:]).index_copy_(0, self.layout.slots, new[0].transpose(0, 1))
 
     def _attend_singles(self, queries: Tensor) -> Tensor:
-        table = self.layout.table
+        table, mask = self.layout.table, self.layout.mask(self.window)
         keys = self.keys[table].flatten(1, 2).transpose(1, 2)  # (R, K, S, D)
         values = self.values[table].flatten(1, 2).transpose(1, 2)
-        found = _attention(queries.transpose(0, 2), keys, values, self.layout.mask(self.window))
-        return found.transpose(0, 2)
+        # Others' blocks are among them, and 0 · NaN is NaN.
+        for copied in (keys, values):
+            copied.masked_fill_(~mask.transpose(2, 3), 0)
+        return _attention(queries.transpose(0, 2), keys, values, mask).transpose(0, 2)
 
     def _attend_chunk(self, chunk: Chunk, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         if chunk.start:

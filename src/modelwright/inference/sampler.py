@@ -51,7 +51,9 @@ def sample(
     """
     if all(row.is_greedy for row in params):
         return logits.argmax(dim=-1)
-    return draw(probabilities(logits, params), params, generators)
+    drawn = draw(probabilities(logits, params), params, generators)
+    greedy = torch.tensor([row.is_greedy for row in params], device=drawn.device)
+    return torch.where(greedy, logits.argmax(dim=-1), drawn)
 
 
 def probabilities(logits: Tensor, params: Sequence[SamplingParams]) -> Tensor:
@@ -76,7 +78,12 @@ def _without_unlikely(probability: Tensor, params: Sequence[SamplingParams]) -> 
     """Zero what is less likely than min_p times the likeliest, and normalise."""
     shares = probability.new_tensor([row.min_p for row in params])[:, None]
     kept = probability.masked_fill(probability < shares * probability.amax(-1, keepdim=True), 0)
-    return kept / kept.sum(dim=-1, keepdim=True)
+    return kept / _total(kept)
+
+
+def _total(rows: Tensor) -> Tensor:
+    """Sums (B, 1) in an order that does not depend on B, as that of ``sum`` does."""
+    return rows.cumsum(dim=-1)[:, -1:]
 
 
 def _truncate(probability: Tensor, params: Sequence[SamplingParams]) -> Tensor:
@@ -87,20 +94,20 @@ def _truncate(probability: Tensor, params: Sequence[SamplingParams]) -> Tensor:
     p = probability.new_tensor([row.top_p for row in params])
     ordered, order = probability.sort(dim=-1, descending=True, stable=True)
     ordered = ordered * (torch.arange(vocabulary, device=k.device) < k[:, None])
-    ordered = ordered / ordered.sum(dim=-1, keepdim=True)
+    ordered = ordered / _total(ordered)
     before = ordered.cumsum(dim=-1) - ordered
     # top_p 1 keeps all, though a rounded sum may pass 1 early; the likeliest token always stays.
     is_kept = (before < p[:, None]) | (p[:, None] >= 1)
     is_kept[:, 0] = True
     ordered = ordered * is_kept
-    ordered = ordered / ordered.sum(dim=-1, keepdim=True)
+    ordered = ordered / _total(ordered)
     return torch.zeros_like(probability).scatter_(-1, order, ordered)
 
 
 def draw(
     probability: Tensor, params: Sequence[SamplingParams], generators: Sequence[Generator]
 ) -> Tensor:
-    """Draw a token (B,) from each row's distribution; greedy rows take the likeliest.
+    """Draw a token (B,) from each row's distribution; what greedy rows get means nothing.
 
     One uniform number a row, from its own source, is looked up in the row's cumulated
     probabilities. Racing exponential times for all V tokens, as torch.multinomial does, takes
@@ -116,8 +123,4 @@ def draw(
     total = cumulated[:, -1:]
     # Below the total even if the product was rounded up: the token found has a probability.
     wanted = torch.minimum(noise * total, torch.nextafter(total, torch.zeros_like(total)))
-    drawn = torch.searchsorted(cumulated, wanted, right=True).squeeze(1)
-    if not any(row.is_greedy for row in params):
-        return drawn
-    greedy = torch.tensor([row.is_greedy for row in params], device=drawn.device)
-    return torch.where(greedy, probability.argmax(dim=-1), drawn)
+    return torch.searchsorted(cumulated, wanted, right=True).squeeze(1)

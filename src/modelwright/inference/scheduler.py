@@ -118,7 +118,10 @@ class Scheduler:
                 continue
             # What is left of the budget goes to prompts: guesses come out of a fair share.
             draft = self._draft(sequence, budget // len(self.running) - count)
-            count += len(draft)
+            if draft and self.blocks.reserve(sequence, sequence.computed + count + len(draft)):
+                count += len(draft)
+            else:
+                draft = ()  # a guess takes no other's room
             while not self.blocks.reserve(sequence, sequence.computed + count):
                 newest = self.running[-1]
                 given_up = parts.pop(newest, None)
@@ -150,8 +153,9 @@ class Scheduler:
             self.running.append(sequence)
             sequence.status = SequenceStatus.RUNNING
             sequence.timing.start()
-            self.prefix_queries += sequence.length
-            self.prefix_hits += sequence.computed
+            if not sequence.generated and sequence.params.prompt_alternatives is None:
+                self.prefix_queries += sequence.length
+                self.prefix_hits += sequence.computed
             parts.append(Part(sequence, sequence.computed, count))
             # At once, so that equal prompts which come together are run once.
             self.blocks.remember(sequence, parts[-1].end)

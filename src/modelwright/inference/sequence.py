@@ -56,6 +56,8 @@ class Sequence:
         Its blocks of the cache while it runs, in the order of its tokens.
     computed : int
         How many of its tokens are in the cache.
+    remembered : int
+        How many of its blocks, from the first on, others have been told of.
     block_hashes : list of bytes
         Names of its full blocks, as far as they were needed (``block_manager.py``).
     timing : Timing
@@ -85,7 +87,7 @@ class Sequence:
         self.text = ""
         self.status = SequenceStatus.WAITING
         self.blocks: list[int] = []
-        self.computed = 0
+        self.computed = self.remembered = 0
         self.block_hashes: list[bytes] = []
         self.finish_reason: FinishReason | None = None
         self.detokenizer = Detokenizer(() if params.min_tokens else params.stop)
@@ -110,7 +112,6 @@ class Sequence:
         """Add a generated token and its bytes; return the new text that is certain."""
         self.generated.append(token)
         self.tokens.append(token)
-        self.timing.token()
         if self.matcher is not None:
             self.matcher.consume(token)
         if len(self.generated) > self.params.min_tokens:

@@ -12,6 +12,9 @@ from modelwright.inference.sequence import Sequence
 LONGEST, SHORTEST = 4, 2
 """Of the endings that are looked for."""
 
+LOOK_BACK = 1024
+"""Tokens in which they are looked for."""
+
 
 def repeated(sequence: Sequence, tokens: int) -> list[int]:
     """What followed where the text ended in the same words before, up to so many tokens.
@@ -19,7 +22,7 @@ def repeated(sequence: Sequence, tokens: int) -> list[int]:
     The longest ending that has come before counts, and of several places the last (prompt look-up
     decoding). Summaries, code and answers that quote the prompt are full of such places.
     """
-    text = sequence.tokens
+    text = sequence.tokens[-LOOK_BACK:]
     for length in range(min(LONGEST, len(text) - 1), SHORTEST - 1, -1):
         ending = text[-length:]
         for start in range(len(text) - length - 1, -1, -1):

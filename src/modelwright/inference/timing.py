@@ -19,7 +19,7 @@ class Timing:
     first_token, last_token : float or None
         When its first and its newest token came.
     interval : float or None
-        Between its two newest tokens.
+        From one token to the next in the newest step, but for its first.
     """
 
     arrived: float = field(default_factory=time.monotonic)
@@ -33,11 +33,13 @@ class Timing:
         if self.started is None:
             self.started = time.monotonic()
 
-    def token(self) -> None:
-        """A token has come."""
+    def said(self, tokens: int) -> None:
+        """So many tokens have come in one step."""
+        if not tokens:
+            return
         now = time.monotonic()
         if self.last_token is None:
             self.first_token = now
         else:
-            self.interval = now - self.last_token
+            self.interval = (now - self.last_token) / tokens
         self.last_token = now

@@ -106,21 +106,22 @@ class ServerMetrics:
         if recorder is not None:
             self.registry.register(_RecorderCounts(recorder))
         for name, background in self._engines.items():
-            background.on_token = partial(self.on_token, (name, "0"))
+            background.on_tokens = partial(self.on_tokens, (name, "0"))
             background.on_end = partial(self.on_end, (name, "0"))
 
-    def on_token(self, labels: Labels, sequence: TokenSequence) -> None:
-        """A token has come; in the engine's thread."""
+    def on_tokens(self, labels: Labels, sequence: TokenSequence, tokens: int) -> None:
+        """So many tokens have come in one step; in the engine's thread."""
         timing = sequence.timing
-        if len(sequence.generated) == 1:
+        if len(sequence.generated) == tokens:
             self._prompt_tokens.labels(*labels).inc(len(sequence.prompt))
             if timing.first_token is not None:
                 waited = timing.first_token - timing.arrived
                 self._first_token.labels(*labels).observe(waited)
         elif timing.interval is not None:
             for histogram in self._intervals:
-                histogram.labels(*labels).observe(timing.interval)
-        self._generated_tokens.labels(*labels).inc()
+                for _ in range(tokens):
+                    histogram.labels(*labels).observe(timing.interval)
+        self._generated_tokens.labels(*labels).inc(tokens)
 
     def on_end(self, labels: Labels, sequence: TokenSequence) -> None:
         """A text has ended, or was cancelled; in the engine's thread."""
@@ -207,8 +208,8 @@ class _EngineCounts(Collector):
                 engine.scheduler.prefix_queries,
                 engine.scheduler.prefix_hits,
                 engine.scheduler.preemptions,
-                engine.draft_tokens,
-                engine.accepted_tokens,
+                engine.continuation.draft_tokens,
+                engine.continuation.accepted_tokens,
             )
             for family, value in zip(families, values, strict=True):
                 family.add_metric((name, "0"), value)

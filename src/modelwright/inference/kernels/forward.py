@@ -83,7 +83,7 @@ class Scratch(NamedTuple):
 
     Attributes
     ----------
-    stream, normed : float32 (P, N, C), (P, N, widest)
+    stream, normed : float32 (P, N, C)
         Each thread has its own, so that threads wait for each other less often.
     quantized, scales : int16 (P, N, widest), float32 (P, N)
     queries, found : float32 (N, H · D)
@@ -91,8 +91,8 @@ class Scratch(NamedTuple):
     gate, up : float32 (N, I)
     mixed : float32 (N, C)
     scores : float32 (P, H / K, context rounded up to blocks)
-    low, change : float32 (P, N, rank), (N, widest)
-        Of adapters.
+    low, change : float32 (P, N, rank), (P, N, widest)
+        Of adapters. Each thread has its own: one may be at the next matrix already.
     """
 
     stream: Floats
@@ -212,13 +212,14 @@ def _adapt(change, width, outputs, x, scratch, y, rows, thread, threads):
     rank = change[0]
     if rank == 0:
         return
-    low, none, scales = scratch.low[thread], scratch.quantized[thread], scratch.scales[thread]
+    low, more = scratch.low[thread], scratch.change[thread]
+    none, scales = scratch.quantized[thread], scratch.scales[thread]
     linear(change[1:5], width, rank, x, none, scales, low, rows, 0, 1)
-    linear(change[5:9], rank, outputs, low, none, scales, scratch.change, rows, thread, threads)
+    linear(change[5:9], rank, outputs, low, none, scales, more, rows, thread, threads)
     first, end = share(outputs, thread, threads)
     for row in range(rows):
         for index in range(first, end):
-            y[row, index] += scratch.change[row, index]
+            y[row, index] += more[row, index]
 
 
 @compiled()

@@ -7,14 +7,29 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from modelwright.inference.kernels.compiled import compiled
-from modelwright.inference.kernels.tiles import Float32, make_tile
-from modelwright.inference.kernels.vectors import FLOAT, Builder, Value
+from modelwright.inference.kernels.tiles import Float32
+from modelwright.inference.kernels.vectors import FLOAT, INT64, Builder, Value, total
 
-dot = make_tile(Float32(), 1, 1)
-"""Of two rows of float32, as a tile."""
+
+@intrinsic
+def dot(context: Any, x: Any, y: Any, width: Any) -> Any:
+    """The product of two rows of float32 at those addresses, in the order of the tiles."""
+
+    def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Value:
+        kind, (x, y, width) = Float32(), arguments
+        sums = cgutils.alloca_once_value(builder, ir.Constant(kind.sums, None))
+        start, step = ir.Constant(INT64, 0), ir.Constant(INT64, kind.step)
+        with cgutils.for_range_slice(builder, start, width, step, intp=INT64) as (index, _):
+            inputs = kind.inputs(builder, x, index), kind.inputs(builder, y, index)
+            builder.store(kind.add(builder, builder.load(sums), *inputs, start), sums)
+        return total(builder, builder.load(sums))
+
+    return types.float32(types.int64, types.int64, types.int64), generate
+
 
 LOG2_E = np.float32(1.4426950408889634)
 LN2_HIGH, LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
@@ -63,10 +78,8 @@ def copy(x, out):
 def rms_norm(x, weight, epsilon, out):
     """Write x / √(mean x² + ε) · weight, all float32 (width,) but ε."""
     width = x.shape[0]
-    square = np.empty(1, np.float32)
-    at = x.ctypes.data
-    dot(at, 0, at, 0, at, 0, at, square.ctypes.data, 0, width)
-    factor = np.float32(1) / np.sqrt(square[0] / np.float32(width) + epsilon)
+    square = dot(x.ctypes.data, x.ctypes.data, width)
+    factor = np.float32(1) / np.sqrt(square / np.float32(width) + epsilon)
     for index in range(width):
         out[index] = x[index] * factor * weight[index]
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import cfunc, types
+from numba import types
 from numba.extending import intrinsic
 
-from modelwright.inference.kernels.compiled import compiled
+from modelwright.inference.kernels.compiled import compiled, compiled_address
+from modelwright.inference.kernels.functions import dot
 from modelwright.inference.kernels.tiles import (
     GROUP,
     LARGEST_INPUT,
@@ -66,8 +67,7 @@ _PRODUCTS: dict[int, Callable[..., None]] = {
 @cache
 def product_address(kind: int) -> int:
     """Where the product for a format of weights lies, compiled if it has not been yet."""
-    compiled: int = cfunc(types.void(*_ARGUMENTS), cache=True)(_PRODUCTS[kind]).address
-    return compiled
+    return compiled_address(_PRODUCTS[kind], types.void(*_ARGUMENTS))
 
 
 @intrinsic
@@ -137,7 +137,10 @@ def _largest(x):
 
 @compiled()
 def quantize(x, width, rows, quantized, scales):
-    """Round rows to integers of up to ``LARGEST_INPUT``, each with its own scale."""
+    """Round rows to integers of up to ``LARGEST_INPUT``, each with its own scale.
+
+    A row with anything that is not finite gets NaN as its scale, so that it is seen.
+    """
     for row in range(rows):
         largest = _largest(x[row, :width])
         scales[row] = largest / np.float32(LARGEST_INPUT)
@@ -146,3 +149,6 @@ def quantize(x, width, rows, quantized, scales):
             inverse = np.float32(LARGEST_INPUT) / largest
         for index in range(width):
             quantized[row, index] = np.int16(np.rint(x[row, index] * inverse))
+        at = x[row].ctypes.data
+        if not np.isfinite(dot(at, at, width)):
+            scales[row] = np.nan

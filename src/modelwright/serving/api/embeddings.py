@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -29,8 +29,8 @@ from modelwright.serving.trace import trace_of
 MOST_TEXTS = 2048
 """Of one request, as at OpenAI."""
 
-TEXTS_AT_ONCE = 16
-"""After which streams of others get their turn."""
+TOKENS_AT_ONCE = 512
+"""After which streams of others get their turn; a longer text is read in one go."""
 
 
 def _texts(value: Any) -> Any:
@@ -173,14 +173,24 @@ async def _embedded(
 async def _embed_by_parts(served: ServedModel, prompts: list[list[int]]) -> Tensor:
     """Part by part; one that has not begun when nobody waits for it any more never does."""
     parts = list[Tensor]()
-    for start in range(0, len(prompts), TEXTS_AT_ONCE):
-        part = prompts[start : start + TEXTS_AT_ONCE]
+    for part in _parts_of(prompts):
         future = served.background.call(
             partial(Engine.embed, sequences=part, adapter=served.adapter)
         )
         rows: list[Tensor] = await asyncio.wrap_future(future)
         parts += rows
     return torch.stack(parts)
+
+
+def _parts_of(prompts: list[list[int]]) -> Iterator[list[list[int]]]:
+    part, tokens = list[list[int]](), 0
+    for prompt in prompts:
+        if part and tokens + len(prompt) > TOKENS_AT_ONCE:
+            yield part
+            part, tokens = [], 0
+        part.append(prompt)
+        tokens += len(prompt)
+    yield part
 
 
 def _base64(row: Tensor) -> str:

@@ -18,6 +18,9 @@ from modelwright.serving.terminal.requests import SETTABLE, as_curl, as_python, 
 from modelwright.serving.terminal.session import Session
 from modelwright.serving.terminal.writing import printable, token_bars, token_table
 
+HOTTEST = 2
+"""Highest temperature, as in the API."""
+
 _WIDTH = 70  # characters of a message in a list
 
 
@@ -295,6 +298,8 @@ def _value(name: str, text: str) -> Any:
     if isinstance(value, bool) or not isinstance(value, int if is_whole else int | float):
         kind = "a whole number" if is_whole else "a number"
         raise InputError(f"{name} is {kind}, not '{text}'", fix=f"write {name}=VALUE")
+    if name == "temperature" and value > HOTTEST:
+        raise InputError(f"temperature {value} is too high", fix=f"give it 0 to {HOTTEST}")
     return value
 
 
