@@ -1,13 +1,13 @@
 """Which model ``chat`` and ``serve`` take, and under which name; nothing is loaded here."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from modelwright.core.workspace import Workspace
-from modelwright.data.feedback.table import FeedbackTable
 from modelwright.serving import server, terminal_chat
-from modelwright.serving.access.keys import KeyFile
+from modelwright.serving.server import ServeOptions
 
 
 @pytest.fixture
@@ -15,17 +15,8 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str | None]]:
     """Folder and name of every model that was to be served or talked to."""
     calls: list[tuple[Path, str | None]] = []
 
-    def serve(
-        folder: Path,
-        host: str,
-        port: int,
-        *,
-        name: str | None,
-        keys: KeyFile | None,
-        feedback: FeedbackTable | None,
-        open_browser: bool,
-    ) -> None:
-        calls.append((folder, name))
+    def serve(folders: Mapping[str, Path], host: str, port: int, options: ServeOptions) -> None:
+        calls.extend((folder, name) for name, folder in folders.items())
 
     monkeypatch.setattr(server, "serve", serve)
     monkeypatch.setattr(
@@ -40,7 +31,7 @@ def test_the_recipe_names_the_model_that_is_served(command, finished: Workspace,
         ((), "tiny"),
         (("finetune",), "tiny"),
         (("--name", "mine"), "mine"),
-        ((str(model),), None),
+        ((str(model),), model.name),
     ):
         result = command("serve", *arguments, cwd=finished.root)
         assert (result.exit_code, result.errors) == (0, "")

@@ -184,9 +184,9 @@ def test_copies() -> None:
 
 def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     needed = expected().needed
-    monkeypatch.setattr(memory, "available_memory_bytes", lambda: needed)
+    monkeypatch.setattr(memory, "free_memory_bytes", lambda device: needed)
     check_fits(expected(), CPU)
-    monkeypatch.setattr(memory, "available_memory_bytes", lambda: needed - 1)
+    monkeypatch.setattr(memory, "free_memory_bytes", lambda device: needed - 1)
     with pytest.raises(TrainingError, match="--micro-batch-rows"):
         check_fits(expected(), CPU)
 
@@ -195,9 +195,9 @@ def test_weights_that_do_not_fit_are_refused_before_they_are_made(
     tiny_config: TransformerConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needed = 12 * tiny_config.parameter_count()
-    monkeypatch.setattr(memory, "available_memory_bytes", lambda: needed)
+    monkeypatch.setattr(memory, "free_memory_bytes", lambda device: needed)
     check_weights_fit(tiny_config, CPU)
-    monkeypatch.setattr(memory, "available_memory_bytes", lambda: needed - 1)
+    monkeypatch.setattr(memory, "free_memory_bytes", lambda device: needed - 1)
     with pytest.raises(TrainingError, match="parameters"):
         check_weights_fit(tiny_config, CPU)
 
