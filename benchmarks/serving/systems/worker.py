@@ -43,6 +43,6 @@ def run_blocks(block: Callable[[], int]) -> None:
 def prompts(work: Work, number: int) -> list[list[int]]:
     """Token ids, others in every block so that no cache knows them."""
     return [
-        [3 + (number * 977 + text * 131 + place * 7) % 3000 for place in range(work.prompt)]
+        [3 + (number * 977 + text * 131 + place * 7) % 900 for place in range(work.prompt)]
         for text in range(work.texts)
     ]
