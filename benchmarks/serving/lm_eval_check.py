@@ -28,7 +28,7 @@ from modelwright.inference.engine import Engine
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 TASKS = {
-    "lambada": ("lambada/test.jsonl.gz", "loglikelihood", "{{context}}", "{{answer}}", ""),
+    "lambada": ("lambada/test.jsonl.gz", "loglikelihood", "{{context}}", "{{' ' + answer}}", ""),
     "blimp": ("blimp/pairs.jsonl.gz", "multiple_choice", "", "0", "{{[good, bad]}}"),
     "arc_easy": (
         "eval_multiple_choice/arc_easy.jsonl.gz",
@@ -140,8 +140,10 @@ def log_likelihood(engine: Engine, context: str, continuation: str) -> tuple[flo
     if spaces:
         context, continuation = context[:-spaces], context[-spaces:] + continuation
     if context:
-        whole = tokenizer.encode(context + continuation)
-        start = len(tokenizer.encode(context))
+        # Where the two would share a token, lm-eval keeps the context as it is alone.
+        before = tokenizer.encode(context)
+        start = len(before)
+        whole = [*before, *tokenizer.encode(context + continuation)[start:]]
     else:
         whole = [tokenizer.end_of_text, *tokenizer.encode(continuation)]
         start = 1

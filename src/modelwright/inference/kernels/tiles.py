@@ -35,6 +35,7 @@ from modelwright.inference.kernels.vectors import (
     constant,
     load,
     multiply_add,
+    prefetch,
     products_of_pairs,
     splat,
     store,
@@ -51,6 +52,9 @@ GROUP = 32
 
 OUTPUTS, ROWS = 4, 2
 """Of the largest tile: its sums, weights and inputs fit into the 16 registers of most CPUs."""
+
+PREFETCH = 8
+"""How many tiles ahead weights are fetched."""
 
 ALL_FLOATS = vector(FLOAT, LANES)
 
@@ -71,6 +75,7 @@ class Float32:
 
     step, is_integer = LANES, False
     sums = ALL_FLOATS
+    bits = 32
 
     def inputs(self, builder: Builder, x: Value, index: Value) -> list[Value]:
         """The vectors of a row from ``index`` on, for one step."""
@@ -88,6 +93,8 @@ class Float32:
 class BFloat16(Float32):
     """Weights in bfloat16, the upper half of a float32."""
 
+    bits = 16
+
     def weights(self, builder: Builder, weight: Value, index: Value) -> list[Value]:
         half = load(builder, address(builder, weight, index, 2), vector(INT16, LANES))
         wide = builder.zext(half, vector(INT32, LANES))
@@ -99,6 +106,7 @@ class Int8:
 
     step, is_integer = 2 * LANES, True
     sums = vector(INT32, LANES)
+    bits = 8
 
     def inputs(self, builder: Builder, x: Value, index: Value) -> list[Value]:
         return [load(builder, address(builder, x, index, 2), vector(INT16, 2 * LANES))]
@@ -116,6 +124,7 @@ class Int4:
 
     step, is_integer = GROUP, True
     sums = vector(FLOAT, GROUP // 4)
+    bits = 4
 
     def inputs(self, builder: Builder, x: Value, index: Value) -> list[Value]:
         half = vector(INT16, GROUP // 2)
@@ -237,6 +246,12 @@ def _tile(builder: Builder, kind: Any, outputs: int, rows: int, given: Operands)
     with cgutils.for_range_slice(
         builder, number(0), given.width, number(kind.step), intp=INT64
     ) as (index, _):
+        if rows == 1:
+            # Weights that are read once come from the memory, which begins to fetch a row too late.
+            offset = builder.lshr(builder.mul(index, number(kind.bits)), number(3))
+            for weight in weights:
+                ahead = builder.mul(given.weight_stride, number(PREFETCH * outputs))
+                prefetch(builder, builder.add(weight, builder.add(ahead, offset)))
         inputs = [kind.inputs(builder, x, index) for x in xs]
         for output, weight in enumerate(weights):
             some = kind.weights(builder, weight, index)

@@ -45,6 +45,15 @@ def store(builder: Builder, value: Value, at: Value) -> None:
     builder.store(value, builder.inttoptr(at, value.type.as_pointer())).align = 1
 
 
+def prefetch(builder: Builder, at: Value) -> None:
+    """Ask for what lies at an address, which may be none of ours."""
+    pointer = builder.inttoptr(at, INT8.as_pointer())
+    kind = ir.FunctionType(ir.VoidType(), [INT8.as_pointer(), INT32, INT32, INT32])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    to_read, often, data = (ir.Constant(INT32, number) for number in (0, 3, 1))
+    builder.call(function, [pointer, to_read, often, data])
+
+
 def constant(element: Any, count: int, value: int) -> Value:
     """The same number in all lanes."""
     return ir.Constant(vector(element, count), [value] * count)
