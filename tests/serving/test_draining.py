@@ -110,7 +110,7 @@ def test_only_what_generates_is_waited_for(scripted: Callable) -> None:
     with running(engine, drain=drain) as server:
         for path in ("/health", "/ready", "/metrics", "/v1/models"):
             assert httpx2.get(server.address + path).status_code == 200
-        assert drain.in_flight == 0
+        wait_until(lambda: drain.in_flight == 0)
         body = {"model": NAME, "prompt": "x", "max_tokens": 100}
         answers = list[httpx2.Response]()
 
