@@ -7,6 +7,7 @@ import torch
 from modelwright.core.errors import InputError, UsageError
 from modelwright.inference.engine import ContextLengthError, Engine
 from modelwright.inference.sampling import SamplingParams
+from modelwright.inference.scheduler import Part
 from modelwright.inference.sequence import SequenceStatus
 from modelwright.tokens.tokenizer import Tokenizer
 
@@ -215,3 +216,25 @@ def test_a_model_and_tokenizer_that_do_not_fit_are_refused(
 def test_a_device_that_is_not_there_is_refused(model_folder: Path) -> None:
     with pytest.raises(UsageError, match="no cuda"):
         Engine.load(model_folder, device="cuda")
+
+
+def test_a_text_whose_output_is_not_finite_ends_and_others_go_on(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = engine.generate([[1, 2, 3]], GREEDY)[0].tokens
+    lost, other = engine.add([4, 5], GREEDY), engine.add([1, 2, 3], GREEDY)
+    run = engine.runner.run
+
+    def broken(parts: list[Part]) -> torch.Tensor:
+        logits = run(parts)
+        for row, part in enumerate(parts):
+            if part.sequence is lost and len(lost.generated) == 2:
+                logits[row] = float("nan")
+        return logits
+
+    monkeypatch.setattr(engine.runner, "run", broken)
+    while engine.has_work:
+        engine.step()
+    assert (lost.finish_reason, len(lost.generated)) == ("abort", 2)
+    assert other.generated == expected
+    engine.scheduler.blocks.check([])

@@ -64,7 +64,7 @@ class Engine:
         Most sequences that run at once; the others wait.
     step_tokens : int
         Most tokens that a step runs: fewer keep answers flowing while prompts come in, more run
-        prompts faster.
+        prompts faster. At least ``max_sequences``.
     cache_tokens : int, optional
         Room in the cache; by default for ``max_sequences`` of full length, or half the memory.
     weights : str
@@ -100,12 +100,6 @@ class Engine:
             raise UsageError(
                 f"max_sequences must be at least 1; got {max_sequences}", fix="give it 1 or more"
             )
-        if step_tokens < max_sequences:
-            raise UsageError(
-                f"a step of {step_tokens} tokens is too short for {max_sequences} sequences, "
-                "each of which needs one",
-                fix="make step_tokens larger or max_sequences smaller",
-            )
         if tokenizer.vocabulary_size > model.config.vocab_size:
             raise InputError(
                 f"the tokenizer has {tokenizer.vocabulary_size} tokens and the model knows "
@@ -119,6 +113,8 @@ class Engine:
         blocks = cache_blocks(model, max_sequences, cache_tokens)
         self.speculate = speculate
         drafts = self._guess if speculate else None
+        # Every sequence that runs needs one.
+        step_tokens = max(step_tokens, max_sequences)
         self.scheduler = Scheduler(BlockManager(blocks), max_sequences, step_tokens, drafts)
         self.continuation = Continuation(self.scheduler, tokenizer, self.context_length)
         weight = model.model.embed_tokens.weight

@@ -49,7 +49,7 @@ class KernelNetwork:
     def __init__(
         self, model: CausalLM, cache: KVCache, weight_format: WeightFormat, threads: int = 1
     ):
-        self.config, self.threads = model.config, threads if CAN_YIELD else 1
+        self.config, self.threads = model.config, 1
         self._embedding = model.model.embed_tokens.weight.detach()
         # A head in four bits costs more quality than the little that it saves.
         head_format: WeightFormat = "int8" if weight_format == "int4" else weight_format
@@ -65,8 +65,11 @@ class KernelNetwork:
         self._adapters = dict[str, PackedAdapter]()
         self._scratch = _scratch(self.config, 1, self.threads)
         self._counter = np.zeros(1, np.int64)
-        self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
+        self._pool: ThreadPoolExecutor | None = None
         self._compile()
+        if threads > 1 and CAN_YIELD:
+            self.threads, self._pool = threads, ThreadPoolExecutor(threads)
+            self._scratch = _scratch(self.config, 1, threads)
 
     @property
     def nbytes(self) -> int:
@@ -158,11 +161,8 @@ class KernelNetwork:
     def _compile(self) -> None:
         """Run nothing, so that no request has to wait for it, and no thread for another's."""
         none = np.zeros(0, np.int64)
-        threads, self.threads = self.threads, 1
-        pool, self._pool = self._pool, None
         self._run([], Step(none, none, none, np.zeros((1, 1), np.int64)), self._cache)
         self.logits(torch.zeros(0, self.config.hidden_size))
-        self.threads, self._pool = threads, pool
 
 
 def _weights(model: CausalLM, layers: list[list[PackedMatrix]]) -> Weights:

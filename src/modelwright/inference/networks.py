@@ -74,8 +74,9 @@ def why_no_kernels(model: CausalLM) -> str | None:
     config = model.config
     queries = config.num_attention_heads * config.head_dim
     widths = (config.hidden_size, config.intermediate_size, queries)
-    if model.model.embed_tokens.weight.device.type != "cpu":
-        return "it is not on the CPU"
+    weight = model.model.embed_tokens.weight
+    if weight.device.type != "cpu" or weight.dtype != torch.float32:
+        return "it is not on the CPU in float32"
     if active_adapter(model) is not None:
         return "an adapter is on"
     if config.norm != "rms" or config.positions != "rotary" or config.feed_forward != "swiglu":
@@ -121,6 +122,4 @@ def _as_saved(model: CausalLM) -> WeightFormat:
 
 def _is_bfloat16(weight: Tensor) -> bool:
     # The lower half of the bits, one matrix at a time so that no copy of the model is made.
-    return weight.dtype == torch.bfloat16 or not bool(
-        (weight.detach().float().view(torch.int32) & 0xFFFF).any()
-    )
+    return not bool((weight.detach().view(torch.int32) & 0xFFFF).any())
