@@ -12,7 +12,7 @@ from fastapi import Request, Response
 from modelwright.inference.log_probabilities import TokenLogProbability
 from modelwright.inference.sequence import FinishReason
 from modelwright.serving.api.choices import Answer, Choices
-from modelwright.serving.api.event_stream import DONE, EventStream, event
+from modelwright.serving.api.event_stream import EventStream, event
 from modelwright.serving.api.logprobs import ChatLogprobs, chat_logprobs
 from modelwright.serving.api.requests import ChatCompletionRequest
 from modelwright.serving.api.responses import (
@@ -27,6 +27,7 @@ from modelwright.serving.api.responses import (
     Usage,
 )
 from modelwright.serving.api.served_model import ServedModel
+from modelwright.serving.api.server_sent_events import DONE
 from modelwright.serving.api.tools import Toolbox, ToolCall, ToolCallParser
 from modelwright.serving.trace import trace_of
 

@@ -14,11 +14,12 @@ from modelwright.inference.background import Update
 from modelwright.inference.log_probabilities import TokenLogProbability
 from modelwright.inference.sequence import FinishReason
 from modelwright.serving.api.choices import Answer, Choices
-from modelwright.serving.api.event_stream import DONE, EventStream, event
+from modelwright.serving.api.event_stream import EventStream, event
 from modelwright.serving.api.logprobs import TextLogprobs, TextLogprobsWriter, joined
 from modelwright.serving.api.requests import DEFAULT_COMPLETION_TOKENS, CompletionRequest
 from modelwright.serving.api.responses import TextChoice, TextCompletion, Usage
 from modelwright.serving.api.served_model import ServedModel
+from modelwright.serving.api.server_sent_events import DONE
 from modelwright.serving.trace import trace_of
 from modelwright.tokens.tokenizer import Tokenizer
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable
 
 from fastapi.responses import Response
@@ -16,11 +15,9 @@ from modelwright.serving.api.responses import (
     ChatCompletionChunk,
     TextCompletion,
 )
+from modelwright.serving.api.server_sent_events import KEEP_ALIVE, event_of
 from modelwright.serving.api.waiting import unless_gone
 from modelwright.serving.errors import ClientGoneError, ErrorResponse, error_body
-
-DONE = "data: [DONE]\n\n"
-KEEP_ALIVE = ": keep-alive\n\n"
 
 
 class EventStream(Response):
@@ -114,13 +111,9 @@ def event(chunk: ChatCompletionChunk | TextCompletion, include_usage: bool) -> s
     for choice in content["choices"]:
         if "delta" in choice:
             choice["delta"] = {k: v for k, v in choice["delta"].items() if v is not None}
-    return _data(content)
+    return event_of(content)
 
 
 def error_event(error: ModelwrightError) -> str:
     """What a stream that has begun says of an error."""
-    return _data(ErrorResponse(error=error_body(error)).model_dump())
-
-
-def _data(content: dict[str, object]) -> str:
-    return f"data: {json.dumps(content, ensure_ascii=False)}\n\n"
+    return event_of(ErrorResponse(error=error_body(error)).model_dump())

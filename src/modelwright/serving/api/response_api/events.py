@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from modelwright.serving.api.response_api.objects import (
     message,
     new_id,
 )
+from modelwright.serving.api.server_sent_events import event_of
 from modelwright.serving.api.tools import ToolCall
 
 
@@ -42,7 +42,7 @@ class EventWriter:
         }
         data = {"type": type, "sequence_number": self._number, **plain}
         self._number += 1
-        return f"event: {type}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+        return event_of(data, type)
 
     def say(self, text: str) -> Iterator[str]:
         """More text, in a message that is open or a new one."""
