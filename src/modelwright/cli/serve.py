@@ -179,7 +179,7 @@ def _pairs(form: str) -> Any:
     type=click.Path(path_type=Path),
     envvar="MODELWRIGHT_VLLM",
     metavar="PYTHON",
-    help="Python of the environment that has vLLM.  [env: MODELWRIGHT_VLLM; default: that of "
+    help="Python of the environment that has vLLM, also as MODELWRIGHT_VLLM.  [default: that of "
     "'vllm' on the PATH]",
 )
 @click.option("--vllm-args", default="", metavar="TEXT", help="More options for vLLM, as one text.")

@@ -111,9 +111,8 @@ def structured_outputs(structure: Structure) -> dict[str, str]:
     value = json.loads(structure.text)
     if structure.form == "choice":
         return {"grammar": "start: " + " | ".join(json.dumps(one) for one in value)}
-    if isinstance(value, dict):
-        value = {**value, "x-guidance": SPACING}
-    return {"grammar": f"start: %json {json.dumps(value)}"}
+    schema = {**value, "x-guidance": SPACING}  # others than objects are refused before
+    return {"grammar": f"start: %json {json.dumps(schema)}"}
 
 
 def piece_of(content: Any, params: SamplingParams) -> Piece | None:
