@@ -15,10 +15,12 @@ import httpx2
 import psutil
 import pytest
 from running_server import NAME, running, wait_until, widened
+from safetensors.torch import load_file, save_file
 from test_server import serve_command
 
 from modelwright.inference.engine import Engine
 from modelwright.serving.access.keys import KeyFile
+from modelwright.tokens.tokenizer import Tokenizer
 
 pytestmark = [
     pytest.mark.slow,
@@ -65,7 +67,7 @@ class HandOver:
 @pytest.fixture(scope="module")
 def served(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HandOver]:
     place = tmp_path_factory.mktemp("vllm")
-    folder = widened(model_folder, place)
+    folder = without_unknown_tokens(widened(model_folder, place))
     secret = KeyFile(place / "keys.json").create("somebody", tokens_per_minute=10**6)
     flags = ("--engine", "vllm", "--vllm-args", "--enforce-eager --dtype float32", "--port", "0",
              "--name", NAME, "--log", "off", "--keys", str(place / "keys.json"),
@@ -73,6 +75,18 @@ def served(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with serve_command(str(folder), *flags) as (process, line):
         assert line.startswith(f"{NAME} answers at "), process.communicate()
         yield HandOver(line.split()[3], process.pid, secret, folder)
+
+
+def without_unknown_tokens(folder: Path) -> Path:
+    """Cut the rows that the tokenizer does not need, which vLLM counts in log-probabilities."""
+    size = Tokenizer.load(folder).vocabulary_size
+    tensors = load_file(folder / "model.safetensors")
+    name = "model.embed_tokens.weight"
+    tensors[name] = tensors[name][:size].contiguous()
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"vocab_size": size}))
+    return folder
 
 
 def test_it_says_what_our_engine_says(served: HandOver) -> None:
@@ -191,10 +205,15 @@ def test_streams_end_and_readiness_goes_when_vllm_is_killed(served: HandOver) ->
     assert served.post("/v1/completions", TEXT).status_code == 503
 
 
-def test_vllm_ends_with_us_even_if_we_are_killed(model_folder: Path, tmp_path: Path) -> None:
+def test_unknown_tokens_are_not_drawn_and_vllm_ends_with_us_even_if_we_are_killed(
+    model_folder: Path, tmp_path: Path
+) -> None:
     folder = widened(model_folder, tmp_path)
     flags = ("--engine", "vllm", "--vllm-args", "--enforce-eager --dtype float32", "--port", "0")
-    with serve_command(str(folder), *flags, "--vllm-log", str(tmp_path / "log")) as (process, _):
+    with serve_command(str(folder), *flags, "--vllm-log", str(tmp_path / "log")) as (process, line):
+        body = TEXT | {"max_tokens": 500, "ignore_eos": True, "temperature": 2.0, "n": 4}
+        answer = httpx2.post(line.split()[3] + "/v1/completions", json=body, timeout=120)
+        assert answer.json()["usage"]["completion_tokens"] == 2000
         children = psutil.Process(process.pid).children(recursive=True)
         assert children
         process.kill()

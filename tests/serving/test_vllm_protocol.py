@@ -88,6 +88,12 @@ def test_what_is_not_asked_for_is_off() -> None:
     assert not body.keys() & {"seed", "logit_bias", "logprobs", "structured_outputs"}
 
 
+def test_tokens_that_the_tokenizer_does_not_know_are_never_drawn() -> None:
+    params = SamplingParams(max_tokens=5, logit_bias={4: 2.0})
+    body = body_of([1], params, 9, ENDS, range(10, 12))
+    assert body["logit_bias"] == {"4": 2.0, "10": -100.0, "11": -100.0}
+
+
 def test_the_figures_of_a_prompt_come_with_a_whole_answer() -> None:
     params = SamplingParams(max_tokens=1, alternatives=0, prompt_alternatives=1)
     assert body_of([5, 6], params, 9, ENDS)["stream"] is False

@@ -65,6 +65,7 @@ class VllmEngine:
         self.tokenizer = Tokenizer.load(folder)
         self.structures = Structures(self.tokenizer)
         self.context_length = _context_length(process)
+        self._unknown = range(self.tokenizer.vocabulary_size, _rows(folder))
         self.on_tokens: Callable[[Sequence, int], None] | None = None
         self.on_end: Callable[[Sequence], None] | None = None
         self._process, self._max_sequences = process, max_sequences
@@ -196,7 +197,7 @@ class VllmEngine:
         params = sequence.params
         room = self.context_length - len(sequence.prompt)
         ends = (self.tokenizer.message_end, self.tokenizer.end_of_text)
-        body = json.dumps(body_of(sequence.prompt, params, room, ends)).encode()
+        body = json.dumps(body_of(sequence.prompt, params, room, ends, self._unknown)).encode()
         url = f"{self._process.address}/v1/completions"
         sequence.timing.start()
         async with self._connections.stream(
@@ -207,8 +208,11 @@ class VllmEngine:
             contents = _events(response) if is_streamed(params) else _whole(response)
             async for content in contents:
                 piece = piece_of(content, params)
-                if piece is not None:
-                    yield piece
+                if piece is None:
+                    continue
+                if any(token in self._unknown for token in piece.tokens):
+                    raise UnreadableAnswerError("a token that the tokenizer does not know")
+                yield piece
 
     def _publish(self, generation: Generation, piece: Piece) -> None:
         """Add tokens to their sequence, and tell of them."""
@@ -281,6 +285,19 @@ def _parsed(data: bytes) -> Any:
         return json.loads(data)
     except ValueError as error:
         raise UnreadableAnswerError(f"no JSON: {error}") from None
+
+
+def _rows(folder: Path) -> int:
+    """How many tokens a model has room for."""
+    path = folder / "config.json"
+    try:
+        return int(json.loads(path.read_text(encoding="utf-8"))["vocab_size"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(
+            "there is no model here, or its configuration is damaged",
+            where=path,
+            fix="serve the folder of a model",
+        ) from None
 
 
 def _context_length(process: VllmProcess) -> int:

@@ -18,6 +18,9 @@ from modelwright.inference.structured import SPACING, Structure
 MODEL = "model"
 """What the model is called between us and vLLM."""
 
+NEVER = -100.0
+"""As bias: the least that vLLM takes."""
+
 _ID = "token_id:"
 _FINISH_REASONS = {"stop", "length"}
 
@@ -52,7 +55,11 @@ def is_streamed(params: SamplingParams) -> bool:
 
 
 def body_of(
-    prompt: list[int], params: SamplingParams, room: int, end_tokens: Sequence[int]
+    prompt: list[int],
+    params: SamplingParams,
+    room: int,
+    end_tokens: Sequence[int],
+    unknown_tokens: Sequence[int] = (),
 ) -> dict[str, Any]:
     """The body of a request.
 
@@ -66,6 +73,8 @@ def body_of(
         Tokens that the context has left.
     end_tokens : sequence of int
         Those that end a text.
+    unknown_tokens : sequence of int
+        Those that the model has room for and the tokenizer does not know; none may be drawn.
     """
     most = min(params.max_tokens, room)
     body: dict[str, Any] = {
@@ -88,8 +97,9 @@ def body_of(
     }
     if params.seed is not None:
         body["seed"] = params.seed
-    if params.logit_bias:
-        body["logit_bias"] = {str(token): bias for token, bias in params.logit_bias.items()}
+    biases = {**params.logit_bias, **dict.fromkeys(unknown_tokens, NEVER)}
+    if biases:
+        body["logit_bias"] = {str(token): bias for token, bias in biases.items()}
     if params.alternatives is not None:
         body |= {"logprobs": params.alternatives, "return_tokens_as_token_ids": True}
     if params.prompt_alternatives is not None:
