@@ -106,7 +106,12 @@ def test_it_says_what_our_engine_says(served: HandOver) -> None:
             there = served.post(path, body)
             here = httpx2.post(ours.address + path, json=body, timeout=60)
             assert (there.status_code, here.status_code) == (200, 200), there.text
-            assert plain(there.json()) == pytest.approx(plain(here.json()), abs=1e-3)
+            said, expected = there.json(), here.json()
+            if "structured_outputs" in body or "tools" in body:
+                # vLLM draws the token that ends a text behind a complete form, too.
+                ended = said.pop("usage")["completion_tokens"]
+                assert ended - expected.pop("usage")["completion_tokens"] in (0, 1)
+            assert plain(said) == pytest.approx(plain(expected), abs=1e-3)
 
 
 def plain(answer: Any) -> dict[str, Any]:
