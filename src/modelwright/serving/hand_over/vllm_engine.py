@@ -6,8 +6,9 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -133,8 +134,9 @@ class VllmEngine:
 
     def _start(self, generations: list[Generation]) -> None:
         for one in generations:
-            if one in self._tasks:  # not cancelled before it began
-                self._tasks[one] = self._loop.create_task(self._generate(one))
+            task = self._tasks[one] = self._loop.create_task(self._generate(one))
+            # Not within the task, which never begins if it is cancelled at once.
+            task.add_done_callback(partial(self._on_done, one))
 
     def _cancel(self, generation: Generation) -> None:
         with suppress(RuntimeError):
@@ -175,25 +177,30 @@ class VllmEngine:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._connections.aclose()
 
+    def _on_done(self, generation: Generation, task: asyncio.Task[None]) -> None:
+        """Its task has ended; whatever is not complete by now is given up."""
+        problem = None if task.cancelled() else task.exception()
+        if generation not in self._tasks:
+            return
+        is_known = isinstance(problem, (*_LOST, UnreadableAnswerError))
+        if isinstance(problem, InputError):
+            self._end(generation, problem)
+            return
+        if is_known and self._process.is_alive:
+            LOGGER.warning("vLLM gave no answer: %s: %s", type(problem).__name__, problem)
+        elif problem is not None and not is_known:
+            LOGGER.error("a text could not be asked for", exc_info=problem)
+        self._end(generation, None)
+
     async def _generate(self, generation: Generation) -> None:
         """One text, from the request to its end."""
-        sequence = generation.sequence
-        error: ModelwrightError | None = None
-        try:
-            async for piece in self._pieces(sequence):
+        async with aclosing(self._pieces(generation.sequence)) as pieces:
+            async for piece in pieces:
                 self._publish(generation, piece)
-                if sequence.is_finished:
-                    return
-        except InputError as refusal:
-            error = refusal
-        except (*_LOST, UnreadableAnswerError) as problem:
-            if self._process.is_alive:
-                LOGGER.warning("vLLM gave no answer: %s: %s", type(problem).__name__, problem)
-        finally:
-            if generation in self._tasks:
-                self._end(generation, error)
+                if generation.sequence.is_finished:
+                    return  # closes the connection, upon which vLLM does no more
 
-    async def _pieces(self, sequence: Sequence) -> AsyncIterator[Piece]:
+    async def _pieces(self, sequence: Sequence) -> AsyncGenerator[Piece, None]:
         params = sequence.params
         room = self.context_length - len(sequence.prompt)
         ends = (self.tokenizer.message_end, self.tokenizer.end_of_text)
