@@ -8,12 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from modelwright.core.errors import UsageError
 
 if TYPE_CHECKING:
     from modelwright.monitoring.request_recorder import RequestRecorder
     from modelwright.serving.access.keys import KeyFile
+    from modelwright.serving.hand_over.vllm_process import VllmOptions
+
+VLLM_ONLY = ("vllm", "vllm_args", "vllm_log")
+OURS_ONLY = ("models", "adapters", "weights", "speculate", "step_tokens", "cache_tokens")
+"""Options, by the engine that takes them."""
 
 
 def _pairs(form: str) -> Any:
@@ -161,6 +167,27 @@ def _pairs(form: str) -> Any:
     help="Keep this share of the requests and answers, without personal data, in the workspace's "
     "database.",
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["modelwright", "vllm"]),
+    default="modelwright",
+    show_default=True,
+    help="What runs the model; vllm has its own environment.",
+)
+@click.option(
+    "--vllm",
+    type=click.Path(path_type=Path),
+    envvar="MODELWRIGHT_VLLM",
+    metavar="PYTHON",
+    help="Python of the environment that has vLLM, also as MODELWRIGHT_VLLM.  [default: that of "
+    "'vllm' on the PATH]",
+)
+@click.option("--vllm-args", default="", metavar="TEXT", help="More options for vLLM, as one text.")
+@click.option(
+    "--vllm-log",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where vLLM's output goes.  [default: a temporary file, which is named]",
+)
 def command(
     model: str | None,
     models: dict[str, str],
@@ -182,6 +209,7 @@ def command(
     from modelwright.serving.api.limits import Limits
     from modelwright.serving.server import ServeOptions, serve
 
+    _check_engine(click.get_current_context())
     folders = _folders(model, name, models)
     with ExitStack() as stack:
         share = given["log_requests"]
@@ -206,8 +234,25 @@ def command(
             recorder=recorder,
             feedback=feedback,
             open_browser=given["open_browser"],
+            vllm=_vllm(given) if given["engine"] == "vllm" else None,
         )
         serve(folders, host, port, options)
+
+
+def _check_engine(context: click.Context) -> None:
+    """Refuse options of one engine where the other one runs the model."""
+    engine = context.params["engine"]
+    given = ParameterSource.COMMANDLINE
+    for name in VLLM_ONLY if engine == "modelwright" else OURS_ONLY:
+        if context.get_parameter_source(name) is given:
+            flag = {"models": "model", "adapters": "adapter"}.get(name, name).replace("_", "-")
+            raise UsageError(f"--{flag} does not go with --engine {engine}", fix="leave it out")
+
+
+def _vllm(given: dict[str, Any]) -> VllmOptions:
+    from modelwright.serving.hand_over.vllm_process import VllmOptions
+
+    return VllmOptions(given["vllm"], given["vllm_args"], given["vllm_log"])
 
 
 def _recorder(share: float) -> RequestRecorder:

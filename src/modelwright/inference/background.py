@@ -17,9 +17,12 @@ from modelwright.core.errors import ModelwrightError
 from modelwright.inference.admission import Admission
 from modelwright.inference.continuation import StepOutput
 from modelwright.inference.engine import Engine
+from modelwright.inference.engine_figures import EngineFigures
 from modelwright.inference.log_probabilities import TokenLogProbability
 from modelwright.inference.sampling import SamplingParams
 from modelwright.inference.sequence import FinishReason, Sequence, SequenceStatus
+from modelwright.inference.structured import Structures
+from modelwright.tokens.tokenizer import Tokenizer
 
 ResultT = TypeVar("ResultT")
 
@@ -50,12 +53,15 @@ class Update:
         Set in the last update.
     alternatives : tuple of TokenLogProbability
         Of the new tokens, where the parameters ask for them.
+    error : ModelwrightError or None
+        Why it was given up, if more is known than that it was.
     """
 
     text: str
     tokens: int
     finish_reason: FinishReason | None = None
     alternatives: tuple[TokenLogProbability, ...] = ()
+    error: ModelwrightError | None = None
 
 
 class Generation:
@@ -109,6 +115,10 @@ class Generation:
                 yield update.text
 
 
+Wanted = tuple[list[int], SamplingParams, Callable[[Update], None] | None]
+"""A prompt, how to go on, and who is told."""
+
+
 class BackgroundEngine:
     """Runs an engine in its own thread for as long as the ``with`` block lasts.
 
@@ -151,6 +161,21 @@ class BackgroundEngine:
         self._thread.join()
 
     @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's own."""
+        return self.engine.tokenizer
+
+    @property
+    def context_length(self) -> int:
+        """Most tokens of prompt and answer."""
+        return self.engine.context_length
+
+    @property
+    def structures(self) -> Structures:
+        """Compiles the forms that answers may have to keep to."""
+        return self.engine.structures
+
+    @property
     def is_running(self) -> bool:
         """Whether it takes work."""
         return self._is_running
@@ -189,7 +214,7 @@ class BackgroundEngine:
 
     def submit_many(
         self,
-        requests: list[tuple[list[int], SamplingParams, Callable[[Update], None] | None]],
+        requests: list[Wanted],
         owner: str | None = None,
         adapter: str | None = None,
     ) -> list[Generation]:
@@ -254,6 +279,22 @@ class BackgroundEngine:
             self._commands.put(do)
         future.add_done_callback(self._calls.discard)
         return future
+
+    def figures(self) -> EngineFigures:
+        """How it is doing, from any thread."""
+        scheduler, continuation = self.engine.scheduler, self.engine.continuation
+        return EngineFigures(
+            running=len(scheduler.running),
+            waiting=len(scheduler.waiting),
+            cache_usage=scheduler.blocks.usage,
+            counts={
+                "prefix_cache_queries": scheduler.prefix_queries,
+                "prefix_cache_hits": scheduler.prefix_hits,
+                "num_preemptions": scheduler.preemptions,
+                "spec_decode_num_draft_tokens": continuation.draft_tokens,
+                "spec_decode_num_accepted_tokens": continuation.accepted_tokens,
+            },
+        )
 
     def stop(self) -> None:
         """Stop after the step under way; all that is unfinished ends with "abort".

@@ -214,32 +214,14 @@ class Engine:
                 f"there is no adapter '{adapter}'",
                 fix=f"use one of these: {', '.join(sorted(self.adapters)) or 'none is loaded'}",
             )
-        self.check_prompt(prompt)
-        self._check_known("logit_bias", params.logit_bias)
+        check_tokens(prompt, params.logit_bias, self.tokenizer, self.context_length)
         matcher = None if params.structure is None else self.structures.matcher(params.structure)
         generator = make_generator(params, self.device)
         return Sequence(list(prompt), params, generator, matcher, adapter)
 
     def check_prompt(self, prompt: list[int]) -> None:
         """Refuse a prompt that cannot be run; raises as :meth:`add` does."""
-        if not prompt:
-            raise InputError("the prompt is empty", fix="give at least one token")
-        if len(prompt) >= self.context_length:
-            raise ContextLengthError(
-                f"the prompt has {len(prompt)} tokens, and the model's context of "
-                f"{self.context_length} must hold the prompt and at least one token more",
-                len(prompt),
-                self.context_length,
-            )
-        self._check_known("the prompt", prompt)
-
-    def _check_known(self, what: str, tokens: Iterable[int]) -> None:
-        unknown = next((id for id in tokens if not 0 <= id < self.tokenizer.vocabulary_size), None)
-        if unknown is not None:
-            raise InputError(
-                f"{what} has token {unknown}, which is unknown",
-                fix=f"use ids from 0 to {self.tokenizer.vocabulary_size - 1}",
-            )
+        check_tokens(prompt, (), self.tokenizer, self.context_length)
 
     @torch.inference_mode()
     def step(self) -> list[StepOutput]:
@@ -361,7 +343,7 @@ class Engine:
         for sequence in sequences:
             if not sequence:
                 raise InputError("a text to embed is empty", fix="give at least one token")
-            self._check_known("a text to embed", sequence)
+            _check_known("a text to embed", sequence, self.tokenizer)
 
     def _check_lengths(self, what: str, sequences: list[list[int]]) -> None:
         for sequence in sequences:
@@ -378,3 +360,37 @@ def _with_own_seed(params: SamplingParams, index: int) -> SamplingParams:
     if params.seed is None:
         return params
     return replace(params, seed=(params.seed + index) % (MAX_SEED + 1))
+
+
+def check_tokens(
+    prompt: list[int], biased: Iterable[int], tokenizer: Tokenizer, context_length: int
+) -> None:
+    """Refuse what cannot be run.
+
+    Raises
+    ------
+    ContextLengthError
+        If the prompt leaves no room for an answer.
+    InputError
+        If the prompt is empty, or a token is unknown.
+    """
+    if not prompt:
+        raise InputError("the prompt is empty", fix="give at least one token")
+    if len(prompt) >= context_length:
+        raise ContextLengthError(
+            f"the prompt has {len(prompt)} tokens, and the model's context of {context_length} "
+            "must hold the prompt and at least one token more",
+            len(prompt),
+            context_length,
+        )
+    _check_known("the prompt", prompt, tokenizer)
+    _check_known("logit_bias", biased, tokenizer)
+
+
+def _check_known(what: str, tokens: Iterable[int], tokenizer: Tokenizer) -> None:
+    unknown = next((id for id in tokens if not 0 <= id < tokenizer.vocabulary_size), None)
+    if unknown is not None:
+        raise InputError(
+            f"{what} has token {unknown}, which is unknown",
+            fix=f"use ids from 0 to {tokenizer.vocabulary_size - 1}",
+        )

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from modelwright.inference.background import BackgroundEngine
+from modelwright.inference.backend import Backend
 from modelwright.inference.sequence import Sequence as TokenSequence
 from modelwright.monitoring.request_recorder import RequestRecorder
 from modelwright.serving.trace import RequestTrace
@@ -46,19 +46,17 @@ class ServerMetrics:
 
     Parameters
     ----------
-    engines : mapping of str to BackgroundEngine
+    engines : mapping of str to Backend
         By name of the model; they tell of their tokens, and are asked for their queues when
         somebody reads.
     recorder : RequestRecorder, optional
         Asked for what it has written and dropped.
     """
 
-    def __init__(
-        self, engines: Mapping[str, BackgroundEngine], recorder: RequestRecorder | None = None
-    ):
+    def __init__(self, engines: Mapping[str, Backend], recorder: RequestRecorder | None = None):
         self.registry = CollectorRegistry()
         self._engines = dict(engines)
-        length = max(one.engine.context_length for one in engines.values())
+        length = max(one.context_length for one in engines.values())
         gauge, counter, histogram = self._gauge, self._counter, self._histogram
         self._running = gauge("num_requests_running", "Texts that are being generated.")
         self._waiting = gauge("num_requests_waiting", "Texts that wait.")
@@ -154,10 +152,11 @@ class ServerMetrics:
     def written(self) -> bytes:
         """All of it in Prometheus' text format."""
         for name, background in self._engines.items():
-            scheduler, labels = background.engine.scheduler, (name, "0")
-            self._running.labels(*labels).set(len(scheduler.running))
-            self._waiting.labels(*labels).set(len(scheduler.waiting))
-            self._cache_usage.labels(*labels).set(scheduler.blocks.usage)
+            figures, labels = background.figures(), (name, "0")
+            self._running.labels(*labels).set(figures.running)
+            self._waiting.labels(*labels).set(figures.waiting)
+            if figures.cache_usage is not None:
+                self._cache_usage.labels(*labels).set(figures.cache_usage)
         return generate_latest(self.registry)
 
     def _gauge(self, name: str, what: str) -> Gauge:
@@ -187,7 +186,7 @@ class _RecorderCounts(Collector):
 class _EngineCounts(Collector):
     """What engines count themselves."""
 
-    def __init__(self, engines: Mapping[str, BackgroundEngine]):
+    def __init__(self, engines: Mapping[str, Backend]):
         self._engines = engines
 
     def collect(self) -> Iterator[Metric]:
@@ -198,22 +197,16 @@ class _EngineCounts(Collector):
             "spec_decode_num_draft_tokens": "Tokens that were guessed.",
             "spec_decode_num_accepted_tokens": "Those of them that came true.",
         }
-        families = [
-            CounterMetricFamily(f"vllm:{name}", what, labels=LABELS)
+        families = {
+            name: CounterMetricFamily(f"vllm:{name}", what, labels=LABELS)
             for name, what in counts.items()
-        ]
+        }
         for name, background in self._engines.items():
-            engine = background.engine
-            values = (
-                engine.scheduler.prefix_queries,
-                engine.scheduler.prefix_hits,
-                engine.scheduler.preemptions,
-                engine.continuation.draft_tokens,
-                engine.continuation.accepted_tokens,
-            )
-            for family, value in zip(families, values, strict=True):
-                family.add_metric((name, "0"), value)
-        yield from families
+            known = background.figures().counts
+            for count, family in families.items():
+                if count in known:
+                    family.add_metric((name, "0"), known[count])
+        yield from families.values()
 
 
 def one_two_five(most: int) -> list[int]:

@@ -34,6 +34,8 @@ from modelwright.serving.api.limits import DEFAULT_LIMITS, Limits
 from modelwright.serving.api.served_model import ServedModel
 from modelwright.serving.api.served_models import ServedModels
 from modelwright.serving.app import create_app
+from modelwright.serving.hand_over.vllm_engine import VllmEngine
+from modelwright.serving.hand_over.vllm_process import VllmOptions, VllmProcess
 
 _PORTS_TO_TRY = 100
 _GRACE_SECONDS = 5
@@ -75,6 +77,8 @@ class ServeOptions:
         Likewise.
     open_browser : bool
         Whether to open the chat page.
+    vllm : VllmOptions or None
+        Have vLLM run the only model; None for our engine.
     """
 
     aliases: Mapping[str, str] = field(default_factory=dict)
@@ -93,6 +97,7 @@ class ServeOptions:
     cache_tokens: int | None = None
     speculate: int = 0
     open_browser: bool = False
+    vllm: VllmOptions | None = None
 
 
 def serve(
@@ -134,7 +139,8 @@ def serve(
             fix=f"make one with 'modelwright keys create NAME --file {keys.path}'",
         )
     with listen(host, port, has_keys=keys is not None) as listener, ExitStack() as stack:
-        models = _load_models(folders, options, stack)
+        open_models = _load_models if options.vllm is None else _hand_over
+        models = open_models(folders, options, stack)
         drain = Drain(options.drain_seconds)
         form = options.log or ("text" if sys.stderr.isatty() else "json")
         lines = LineWriter(form, options.log_prompts)
@@ -191,6 +197,28 @@ def _load_models(
                 for adapter in options.adapters
             ]
     return ServedModels(served, options.aliases)
+
+
+def _hand_over(
+    folders: Mapping[str, Path], options: ServeOptions, stack: ExitStack
+) -> ServedModels:
+    """Start vLLM on the model, and wait until it answers."""
+    if len(folders) > 1 or options.adapters:
+        raise UsageError(
+            "vLLM runs one model, without adapters, behind this server",
+            fix="serve each model on a port of its own; 'modelwright merge' puts an adapter into "
+            "its model",
+        )
+    assert options.vllm is not None
+    name, folder = next(iter(folders.items()))
+    process = stack.enter_context(VllmProcess(folder, options.max_sequences, options.vllm))
+    print(f"starting vLLM; its log: {process.log}", file=sys.stderr, flush=True)
+    process.wait_until_ready()
+    engine = VllmEngine(process, folder, options.max_sequences, options.max_waiting)
+    model = ServedModel(
+        stack.enter_context(engine), name, is_chat=is_chat_model(folder), limits=options.limits
+    )
+    return ServedModels([model], options.aliases)
 
 
 def run_app(

@@ -12,8 +12,8 @@ from functools import partial
 from fastapi import Request
 
 from modelwright.core.errors import ModelwrightError
+from modelwright.inference.backend import Backend
 from modelwright.inference.background import (
-    BackgroundEngine,
     EngineStoppedError,
     Generation,
     Update,
@@ -52,7 +52,7 @@ class Choices:
 
     Parameters
     ----------
-    background : BackgroundEngine
+    background : Backend
         Generates.
     prompts : list of list of int
         Token ids.
@@ -75,7 +75,7 @@ class Choices:
 
     def __init__(
         self,
-        background: BackgroundEngine,
+        background: Backend,
         prompts: list[list[int]],
         params: list[SamplingParams],
         limits: Limits,
@@ -90,7 +90,7 @@ class Choices:
         wanted = [(prompt, one) for prompt in prompts for one in params]
         self._tokens = [0] * len(wanted)
         self._most_unread = limits.most_unread * len(wanted)
-        length = background.engine.context_length
+        length = background.context_length
         self._reserved = sum(min(one.max_tokens, length - len(prompt)) for prompt, one in wanted)
         self._background, self._account = background, account
         if account is not None:
@@ -127,7 +127,7 @@ class Choices:
         """
         await self._wait()
         if self._updates and self._updates[0][1].finish_reason == "abort":
-            raise self._given_up()
+            raise self._given_up(self._updates[0][1])
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, Update]]:
         """Yield (number of the choice, update) until all have ended."""
@@ -136,7 +136,7 @@ class Choices:
             await self._wait()
             index, update = self._updates.popleft()
             if update.finish_reason == "abort":
-                raise self._given_up()
+                raise self._given_up(update)
             self._tokens[index] = update.tokens
             unfinished -= update.finish_reason is not None
             yield index, update
@@ -212,7 +212,9 @@ class Choices:
             generation.cancel()
         self._news.set()
 
-    def _given_up(self) -> EngineStoppedError:
+    def _given_up(self, last: Update) -> ModelwrightError:
+        if last.error is not None:
+            return last.error
         if self._background.is_running:
             return EngineStoppedError("the text was given up before it was complete")
         return EngineStoppedError("the server was stopped before the text was complete")

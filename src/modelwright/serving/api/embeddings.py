@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from torch import Tensor
 
 from modelwright.core.errors import InputError
+from modelwright.inference.background import BackgroundEngine
 from modelwright.inference.engine import Engine
 from modelwright.serving.access.authentication import account_of
 from modelwright.serving.api.requests import prompt_list
@@ -153,30 +154,36 @@ async def _embedded(
     served: ServedModel, texts: Sequence[str | list[int]], request: Request
 ) -> tuple[Tensor, int]:
     """Embeddings (N, C), and how many tokens were read."""
+    background = served.background
+    if not isinstance(background, BackgroundEngine):
+        raise InputError(
+            "embeddings and scores are not offered where another engine runs the model",
+            fix="serve the model without --engine vllm",
+        )
     prompts = [await served.text_prompt(text) for text in texts]
-    served.background.engine.check_embeddable(prompts)
+    background.engine.check_embeddable(prompts)
     trace, account = trace_of(request), account_of(request)
     tokens = sum(map(len, prompts))
-    with served.background.place(None if account is None else account.key.name):
+    with background.place(None if account is None else account.key.name):
         if account is not None:
             account.take_tokens(tokens)
         trace.read_tokens = tokens
         seconds = served.limits.deadline
         try:
             async with asyncio.timeout(seconds):
-                work = _embed_by_parts(served, prompts)
+                work = _embed_by_parts(background, served.adapter, prompts)
                 return await unless_gone(request.receive, work), tokens
         except TimeoutError:
             raise DeadlineError(seconds or 0.0) from None
 
 
-async def _embed_by_parts(served: ServedModel, prompts: list[list[int]]) -> Tensor:
+async def _embed_by_parts(
+    background: BackgroundEngine, adapter: str | None, prompts: list[list[int]]
+) -> Tensor:
     """Part by part; one that has not begun when nobody waits for it any more never does."""
     parts = list[Tensor]()
     for part in _parts_of(prompts):
-        future = served.background.call(
-            partial(Engine.embed, sequences=part, adapter=served.adapter)
-        )
+        future = background.call(partial(Engine.embed, sequences=part, adapter=adapter))
         rows: list[Tensor] = await asyncio.wrap_future(future)
         parts += rows
     return torch.stack(parts)

@@ -10,7 +10,7 @@ from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 
 from modelwright.core.errors import InputError
-from modelwright.inference.background import BackgroundEngine
+from modelwright.inference.backend import Backend
 from modelwright.inference.sampling import SamplingParams
 from modelwright.serving.access.authentication import account_of
 from modelwright.serving.api.choices import Choices
@@ -27,7 +27,7 @@ class ServedModel:
 
     Attributes
     ----------
-    background : BackgroundEngine
+    background : Backend
         Generates; several names may share it, as adapters on one base do.
     name : str
         What clients call it.
@@ -43,7 +43,7 @@ class ServedModel:
         Since when it is served, in seconds since 1970.
     """
 
-    background: BackgroundEngine
+    background: Backend
     name: str
     is_chat: bool = True
     parent: str | None = None
@@ -54,12 +54,12 @@ class ServedModel:
     @property
     def tokenizer(self) -> Tokenizer:
         """The model's own."""
-        return self.background.engine.tokenizer
+        return self.background.tokenizer
 
     @property
     def context_length(self) -> int:
         """Most tokens of prompt and answer."""
-        return self.background.engine.context_length
+        return self.background.context_length
 
     def card(self, id: str) -> ModelCard:
         """The model as the list of models shows it, under its name or another one."""
@@ -120,7 +120,7 @@ class ServedModel:
         trace.wanted, trace.most_tokens = len(params), params[0].max_tokens
         structure = params[0].structure
         if structure is not None:  # compiled where it holds up nobody, then known to the engine
-            await run_in_threadpool(self.background.engine.structures.matcher, structure)
+            await run_in_threadpool(self.background.structures.matcher, structure)
         account = account_of(request)
         choices = Choices(self.background, prompts, params, self.limits, account, self.adapter)
         trace.generations = choices.generations

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from fastapi import Request
 
 from modelwright.core.errors import UsageError
-from modelwright.inference.background import BackgroundEngine
+from modelwright.inference.backend import Backend
 from modelwright.serving.api.responses import ModelCard
 from modelwright.serving.api.served_model import ServedModel
 from modelwright.serving.errors import ModelNotFoundError
@@ -73,9 +73,9 @@ class ServedModels:
         return [model.card(name) for name, model in self._by_name.items()]
 
     @property
-    def engines(self) -> dict[str, BackgroundEngine]:
+    def engines(self) -> dict[str, Backend]:
         """Each engine once, by the name of the first model that it has."""
-        found = dict[str, BackgroundEngine]()
+        found = dict[str, Backend]()
         for model in self._by_name.values():
             if model.background not in found.values():
                 found[model.name] = model.background

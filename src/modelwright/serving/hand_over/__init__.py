@@ -1,0 +1,1 @@
+"""Other engines behind our server: their process, and what is asked of it."""
