@@ -236,7 +236,7 @@ class Engine:
         Raises
         ------
         ContextLengthError
-            If the prompt leaves no room for a single token.
+            If the prompt leaves no room for a single token, where one is wanted.
         InputError
             If it is empty or holds ids that the tokenizer does not have, or the parameters ask for
             a form that cannot be enforced.
@@ -254,17 +254,22 @@ class Engine:
                 f"there is no adapter '{adapter}'",
                 fix=f"use one of these: {', '.join(sorted(self.adapters)) or 'none is loaded'}",
             )
-        self.check_prompt(prompt)
+        self.check_prompt(prompt, params.only_prompt)
         self._check_known("logit_bias", params.logit_bias)
         matcher = None if params.structure is None else self.structures.matcher(params.structure)
         generator = make_generator(params, self.device)
         return Sequence(list(prompt), params, generator, matcher, adapter)
 
-    def check_prompt(self, prompt: list[int]) -> None:
-        """Refuse a prompt that cannot be run; raises as :meth:`add` does."""
+    def check_prompt(self, prompt: list[int], alone: bool = False) -> None:
+        """Refuse a prompt that cannot be run, followed by something or ``alone``.
+
+        Raises as :meth:`add` does.
+        """
         if not prompt:
             raise InputError("the prompt is empty", fix="give at least one token")
-        if len(prompt) >= self.context_length:
+        if alone:
+            self._check_lengths("the prompt", [prompt])
+        elif len(prompt) >= self.context_length:
             raise ContextLengthError(
                 f"the prompt has {len(prompt)} tokens, and the model's context of "
                 f"{self.context_length} must hold the prompt and at least one token more",
