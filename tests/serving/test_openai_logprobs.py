@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import openai
 import pytest
 import torch
 from openai import OpenAI
@@ -87,6 +88,22 @@ def test_a_text_is_scored_behind_the_beginning_of_a_document(
         assert value == pytest.approx(float(expected[place, token]), abs=1e-4)
     assert answer.usage.completion_tokens == 0
     assert answer.usage.total_tokens == answer.usage.prompt_tokens == len(ids) + 1
+
+
+def test_a_prompt_that_fills_the_context_is_scored(client: OpenAI, server: Server) -> None:
+    length = server.engine.context_length
+    ids = (prompt_ids(server) * length)[:length]
+    answer = complete(client, prompt=[ids], echo=True, logprobs=1, max_tokens=0)
+    found, expected = answer.choices[0].logprobs, logs(server, ids)
+    assert len(found.token_logprobs) == length
+    for place, token in enumerate(ids[1:]):
+        value = found.token_logprobs[place + 1]
+        assert value == pytest.approx(float(expected[place, token]), abs=1e-4)
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens == length
+    for more in ({"prompt": [[*ids, 1]], "max_tokens": 0}, {"prompt": [ids], "max_tokens": 1}):
+        with pytest.raises(openai.BadRequestError, match=f"context.*{length}") as caught:
+            complete(client, echo=True, logprobs=1, **more)
+        assert caught.value.code == "context_length_exceeded"
 
 
 @pytest.mark.parametrize(("echo", "as_ids"), [(False, False), (True, False), (True, True)])

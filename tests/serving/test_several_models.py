@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -165,7 +166,8 @@ def test_adapters_are_models_of_their_own(model_folder: Path, adapter: Path, wei
     }
     assert wanted["base"] != wanted["poems"]
     flags = ("--name", "base", "--adapter", f"poems={adapter}", "--alias", "verse=poems")
-    given = (str(model_folder), *flags, "--weights", weights, "--speculate", "3", "--port", "0")
+    guesses = ("--draft", str(model_folder), "--speculate", "3")
+    given = (str(model_folder), *flags, "--weights", weights, *guesses, "--port", "0")
     with serve_command(*given) as (_, line):
         assert line.startswith("base, poems answer at http://")
         address = line.split()[4]
@@ -187,6 +189,14 @@ def test_adapters_are_models_of_their_own(model_folder: Path, adapter: Path, wei
                 for name in ("base", "poems", "verse")
             }
         assert vectors["base"] != vectors["poems"] == vectors["verse"]
+        metrics = httpx2.get(f"{address}/metrics").text
+        guessed, accepted = (
+            float(
+                re.findall(rf"^vllm:spec_decode_num_{name}_tokens_total.* (\S+)$", metrics, re.M)[0]
+            )
+            for name in ("draft", "accepted")
+        )
+        assert 0 < accepted <= guessed
 
 
 def test_the_command_line(model_folder: Path, other_folder: Path) -> None:

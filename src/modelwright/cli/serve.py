@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from modelwright.serving.hand_over.vllm_process import VllmOptions
 
 VLLM_ONLY = ("vllm", "vllm_args", "vllm_log")
-OURS_ONLY = ("models", "adapters", "weights", "speculate", "step_tokens", "cache_tokens")
+OURS_ONLY = ("models", "adapters", "weights", "speculate", "draft", "step_tokens", "cache_tokens")
 """Options, by the engine that takes them."""
 
 
@@ -78,10 +78,15 @@ def _pairs(form: str) -> Any:
 @click.option(
     "--speculate",
     type=click.IntRange(0, 64),
-    default=0,
-    show_default=True,
     metavar="TOKENS",
-    help="Tokens that are guessed ahead where a text repeats itself.",
+    help="Tokens that are guessed ahead, where a text repeats itself or by the --draft model.  "
+    "[default: 4 with --draft, else 0]",
+)
+@click.option(
+    "--draft",
+    metavar="MODEL",
+    help="A smaller model with the same tokenizer, which guesses ahead for MODEL: the same texts, "
+    "sooner.",
 )
 @click.option(
     "--max-sequences",
@@ -193,6 +198,7 @@ def command(
     models: dict[str, str],
     aliases: dict[str, str],
     adapters: dict[str, str],
+    draft: str | None,
     host: str,
     port: int,
     name: str | None,
@@ -205,6 +211,7 @@ def command(
     --model alone, or besides MODEL, one server has several.
     """
     from modelwright.cli.feedback import chat_feedback
+    from modelwright.pipeline.current import find_model
     from modelwright.pipeline.given import open_given
     from modelwright.serving.api.limits import Limits
     from modelwright.serving.server import ServeOptions, serve
@@ -222,6 +229,7 @@ def command(
             },
             weights=given["weights"],
             speculate=given["speculate"],
+            draft=None if draft is None else find_model(Path.cwd(), draft).folder,
             max_sequences=given["max_sequences"],
             step_tokens=given["step_tokens"],
             cache_tokens=given["cache_tokens"],

@@ -61,7 +61,7 @@ class BlockManager:
             self._hold(block)
             sequence.blocks.append(block)
         sequence.remembered = len(sequence.blocks)
-        sequence.computed = sequence.remembered * BLOCK_SIZE
+        sequence.computed = sequence.drafted = sequence.remembered * BLOCK_SIZE
 
     def reserve(self, sequence: Sequence, length: int) -> bool:
         """Make room for the first ``length`` tokens; False if there isn't enough."""
@@ -97,7 +97,7 @@ class BlockManager:
                 else:
                     self._kept[block] = None
         sequence.blocks = []
-        sequence.computed = sequence.remembered = 0
+        sequence.computed = sequence.drafted = sequence.remembered = 0
 
     def forget(self) -> None:
         """Forget what blocks hold; those that are held stay so."""

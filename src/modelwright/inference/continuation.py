@@ -52,13 +52,15 @@ class Continuation:
     ----------
     draft_tokens, accepted_tokens : int
         Tokens guessed so far, and those of them that came true.
+    end_tokens : set of int
+        Those that end a text.
     """
 
     def __init__(self, scheduler: Scheduler, tokenizer: Tokenizer, context_length: int):
         self.draft_tokens = self.accepted_tokens = 0
         self._scheduler, self._tokenizer = scheduler, tokenizer
         self._context_length = context_length
-        self._end_tokens = {tokenizer.end_of_text, tokenizer.message_end}
+        self.end_tokens = {tokenizer.end_of_text, tokenizer.message_end}
 
     def go_on(self, parts: list[Part], said: Tensor) -> list[StepOutput]:
         """Draw the next tokens of parts that are their sequences' last.
@@ -97,16 +99,16 @@ class Continuation:
         if not going:
             return []
         rows = [row for _, row in going]
-        drawn = next_tokens([part.sequence for part, _ in going], said[rows], self._end_tokens)
+        drawn = next_tokens([part.sequence for part, _ in going], said[rows], self.end_tokens)
         still = []
         for (part, row), token in zip(going, drawn, strict=True):
             sequence = part.sequence
             sequence.computed += number > 0  # the guess before this token has been run
             self._note(outputs, sequence, self._advance(sequence, token), 1)
             is_guessed = number < len(part.draft) and token == part.draft[number]
+            self.accepted_tokens += is_guessed
             if is_guessed and not sequence.is_finished:
                 still.append((part, row - number))
-        self.accepted_tokens += len(still)
         return still
 
     @staticmethod
@@ -129,7 +131,7 @@ class Continuation:
     def _reason_to_finish(self, sequence: Sequence, token: int) -> FinishReason | None:
         if sequence.matcher is not None and sequence.matcher.has_failed:
             return "abort"
-        is_end = token in self._end_tokens and not sequence.params.ignores_end
+        is_end = token in self.end_tokens and not sequence.params.ignores_end
         is_complete = sequence.matcher is not None and sequence.matcher.is_complete
         if is_end or is_complete or sequence.detokenizer.is_stopped:
             return "stop"

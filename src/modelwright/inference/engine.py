@@ -14,15 +14,16 @@ from modelwright.core.errors import InputError, UsageError
 from modelwright.inference.block_manager import BlockManager
 from modelwright.inference.completion import Completion, completion_of
 from modelwright.inference.continuation import Continuation, StepOutput
-from modelwright.inference.kv_cache import KVCache, cache_blocks
-from modelwright.inference.model_runner import ModelRunner
+from modelwright.inference.draft_model import DraftModel, check_vocabulary
+from modelwright.inference.kv_cache import KVCache, block_bytes, cache_blocks
+from modelwright.inference.model_runner import ModelRunner, Network
 from modelwright.inference.networks import WeightChoice, make_network
 from modelwright.inference.sampler import make_generator
 from modelwright.inference.sampling import MAX_SEED, SamplingParams
 from modelwright.inference.scheduler import Scheduler
 from modelwright.inference.scoring import embeddings_of, log_probabilities_of
 from modelwright.inference.sequence import Sequence
-from modelwright.inference.speculation import repeated
+from modelwright.inference.speculation import Drafter, Speculation, guess_repeated
 from modelwright.inference.structured import Structures
 from modelwright.models.adapters.attach import active_adapter, remove_adapter, switch_adapter
 from modelwright.models.adapters.peft_folder import load_adapter
@@ -33,6 +34,9 @@ from modelwright.tokens.tokenizer import Tokenizer
 
 STEP_TOKENS = 512
 """Most tokens run in one step."""
+
+DRAFT_TOKENS = 4
+"""Most tokens that a draft model guesses ahead, if nothing else is asked for."""
 
 
 class ContextLengthError(InputError):
@@ -70,8 +74,11 @@ class Engine:
     weights : str
         How the model is run (``networks.py``). With the kernels, that is all but ``model``, a text
         with a seed comes out the same to the bit whatever else is generated beside it.
-    speculate : int
-        Most tokens that are guessed ahead from what a text repeats (``speculation.py``).
+    speculate : int, optional
+        Most tokens that are guessed ahead (``speculation.py``): by ``draft``, by default
+        ``DRAFT_TOKENS``, or without one from what a text repeats, by default none.
+    draft : CausalLM, optional
+        A smaller model with the same tokenizer, in evaluation mode, on the same device.
 
     Notes
     -----
@@ -80,7 +87,7 @@ class Engine:
     Raises
     ------
     InputError
-        If the tokenizer has more tokens than the model.
+        If the tokenizer has more tokens than the model or the draft model.
     UsageError
         If the cache cannot hold one sequence of full length, or another limit makes no sense.
     """
@@ -94,36 +101,66 @@ class Engine:
         step_tokens: int = STEP_TOKENS,
         cache_tokens: int | None = None,
         weights: WeightChoice = "model",
-        speculate: int = 0,
+        speculate: int | None = None,
+        draft: CausalLM | None = None,
     ):
         if max_sequences < 1:
             raise UsageError(
                 f"max_sequences must be at least 1; got {max_sequences}", fix="give it 1 or more"
             )
-        if tokenizer.vocabulary_size > model.config.vocab_size:
-            raise InputError(
-                f"the tokenizer has {tokenizer.vocabulary_size} tokens and the model knows "
-                f"{model.config.vocab_size}",
-                fix="use the tokenizer that the model was trained with",
+        if speculate is None:
+            speculate = 0 if draft is None else DRAFT_TOKENS
+        if draft is not None and speculate < 1:
+            raise UsageError(
+                f"the draft model has nothing to do: speculate is {speculate}",
+                fix="leave out one of the two",
             )
+        models = [model] if draft is None else [model, draft]
+        for one in models:
+            if tokenizer.vocabulary_size > one.config.vocab_size:
+                raise InputError(
+                    f"the tokenizer has {tokenizer.vocabulary_size} tokens and the "
+                    f"{'model' if one is model else 'draft model'} knows {one.config.vocab_size}",
+                    fix="use the tokenizer that the model was trained with",
+                )
         self.model = model
         self.tokenizer = tokenizer
         self.max_sequences = max_sequences
         self.context_length = model.config.max_position_embeddings
-        blocks = cache_blocks(model, max_sequences, cache_tokens)
         self.speculate = speculate
-        drafts = self._guess if speculate else None
+        self.device = model.model.embed_tokens.weight.device
+        block = sum(map(block_bytes, models))
+        self._blocks = cache_blocks(model, max_sequences, cache_tokens, block)
         # Every sequence that runs needs one.
         step_tokens = max(step_tokens, max_sequences)
-        self.scheduler = Scheduler(BlockManager(blocks), max_sequences, step_tokens, drafts)
+        self.scheduler = Scheduler(BlockManager(self._blocks), max_sequences, step_tokens)
         self.continuation = Continuation(self.scheduler, tokenizer, self.context_length)
-        weight = model.model.embed_tokens.weight
-        self.device = weight.device
-        cache = KVCache(model.config, blocks, weight.device, weight.dtype)
-        self.network = make_network(model, cache, weights)
+        self.network = self._network(model, weights)
         self.runner = ModelRunner(self.network, tokenizer.vocabulary_size)
+        self.speculation: Speculation | None = None
+        if speculate:
+            drafter = guess_repeated if draft is None else self._drafter(draft, weights)
+            self.speculation = Speculation(
+                drafter, speculate, self.context_length, self.scheduler.blocks
+            )
         self.structures = Structures(tokenizer)
         self.adapters = set[str]()
+
+    def _network(self, model: CausalLM, weights: WeightChoice) -> Network:
+        cache = KVCache(
+            model.config, self._blocks, self.device, model.model.embed_tokens.weight.dtype
+        )
+        return make_network(model, cache, weights)
+
+    def _drafter(self, draft: CausalLM, weights: WeightChoice) -> Drafter:
+        # Rounding is asked for the model's sake; the draft model may be small in its own way.
+        network = self._network(draft, "model" if weights == "model" else "auto")
+        return DraftModel(
+            network,
+            self.tokenizer.vocabulary_size,
+            draft.config.max_position_embeddings,
+            self.continuation.end_tokens,
+        )
 
     @classmethod
     def load(
@@ -135,31 +172,34 @@ class Engine:
         cache_tokens: int | None = None,
         device: str = "auto",
         weights: WeightChoice = "model",
-        speculate: int = 0,
+        speculate: int | None = None,
+        draft: Path | None = None,
     ) -> Engine:
         """Open a model folder; in bfloat16 on CUDA, as ``weights`` says or in float32 elsewhere.
+
+        ``draft`` is the folder of a draft model.
 
         Raises
         ------
         InputError
-            If the folder holds no usable model and tokenizer.
+            If a folder holds no usable model and tokenizer, or the draft model's tokenizer is
+            another one.
         UsageError
             If the machine has no such device, or the kernels cannot run the model.
         """
         place = pick_device(device)
-        model = load_model(folder, place)
-        if place.type == "cuda":
-            # Parameters only: the rotary tables lose far positions in bfloat16.
-            for parameter in model.parameters():
-                parameter.data = parameter.data.bfloat16()
+        model, tokenizer = _loaded(folder, place), Tokenizer.load(folder)
+        if draft is not None:
+            check_vocabulary(draft, tokenizer)
         return cls(
             model,
-            Tokenizer.load(folder),
+            tokenizer,
             max_sequences=max_sequences,
             step_tokens=step_tokens,
             cache_tokens=cache_tokens,
             weights=weights,
             speculate=speculate,
+            draft=None if draft is None else _loaded(draft, place),
         )
 
     @property
@@ -196,7 +236,7 @@ class Engine:
         Raises
         ------
         ContextLengthError
-            If the prompt leaves no room for a single token.
+            If the prompt leaves no room for a single token, where one is wanted.
         InputError
             If it is empty or holds ids that the tokenizer does not have, or the parameters ask for
             a form that cannot be enforced.
@@ -214,14 +254,18 @@ class Engine:
                 f"there is no adapter '{adapter}'",
                 fix=f"use one of these: {', '.join(sorted(self.adapters)) or 'none is loaded'}",
             )
-        check_tokens(prompt, params.logit_bias, self.tokenizer, self.context_length)
+        self.check_prompt(prompt, params.only_prompt)
+        check_tokens("logit_bias", params.logit_bias, self.tokenizer)
         matcher = None if params.structure is None else self.structures.matcher(params.structure)
         generator = make_generator(params, self.device)
         return Sequence(list(prompt), params, generator, matcher, adapter)
 
-    def check_prompt(self, prompt: list[int]) -> None:
-        """Refuse a prompt that cannot be run; raises as :meth:`add` does."""
-        check_tokens(prompt, (), self.tokenizer, self.context_length)
+    def check_prompt(self, prompt: list[int], alone: bool = False) -> None:
+        """Refuse a prompt that cannot be run, followed by something or ``alone``.
+
+        Raises as :meth:`add` does.
+        """
+        check_prompt(prompt, self.tokenizer, self.context_length, alone)
 
     @torch.inference_mode()
     def step(self) -> list[StepOutput]:
@@ -230,6 +274,9 @@ class Engine:
         if not parts:
             return []
         try:
+            if self.speculation is not None:
+                left = self.scheduler.step_tokens - sum(part.count for part in parts)
+                parts = self.speculation.extend(parts, left)
             said = self.runner.run(parts)
         except Exception:
             # Blocks count as filled since the step was decided upon.
@@ -238,11 +285,6 @@ class Engine:
         for part in parts:
             part.sequence.computed = part.end - len(part.draft)
         return self.continuation.go_on([part for part in parts if part.is_last], said)
-
-    def _guess(self, sequence: Sequence) -> list[int]:
-        # The guesses and the token behind them have to fit into the context.
-        most = min(self.speculate, self.context_length - sequence.length - 1)
-        return repeated(sequence, most) if most > 0 else []
 
     def abort(self, sequence: Sequence) -> None:
         """Cancel a sequence and free its place; one that has ended stays as it is."""
@@ -308,7 +350,8 @@ class Engine:
         ContextLengthError
             If a sequence is longer than the context.
         """
-        self._check_lengths("a text to score", sequences)
+        for sequence in sequences:
+            _check_length("a text to score", sequence, self.context_length)
         return log_probabilities_of(
             partial(self.network.hidden_states_of, adapter=adapter), self.network.logits, sequences
         )
@@ -339,21 +382,20 @@ class Engine:
 
     def check_embeddable(self, sequences: list[list[int]]) -> None:
         """Refuse texts that cannot be embedded; raises as :meth:`embed`. Any thread may call it."""
-        self._check_lengths("a text to embed", sequences)
         for sequence in sequences:
+            _check_length("a text to embed", sequence, self.context_length)
             if not sequence:
                 raise InputError("a text to embed is empty", fix="give at least one token")
-            _check_known("a text to embed", sequence, self.tokenizer)
+            check_tokens("a text to embed", sequence, self.tokenizer)
 
-    def _check_lengths(self, what: str, sequences: list[list[int]]) -> None:
-        for sequence in sequences:
-            if len(sequence) > self.context_length:
-                raise ContextLengthError(
-                    f"{what} has {len(sequence)} tokens; the model's context holds "
-                    f"{self.context_length}",
-                    len(sequence),
-                    self.context_length,
-                )
+
+def _loaded(folder: Path, place: torch.device) -> CausalLM:
+    model = load_model(folder, place)
+    if place.type == "cuda":
+        # Parameters only: the rotary tables lose far positions in bfloat16.
+        for parameter in model.parameters():
+            parameter.data = parameter.data.bfloat16()
+    return model
 
 
 def _with_own_seed(params: SamplingParams, index: int) -> SamplingParams:
@@ -362,35 +404,46 @@ def _with_own_seed(params: SamplingParams, index: int) -> SamplingParams:
     return replace(params, seed=(params.seed + index) % (MAX_SEED + 1))
 
 
-def check_tokens(
-    prompt: list[int], biased: Iterable[int], tokenizer: Tokenizer, context_length: int
+def check_prompt(
+    prompt: list[int], tokenizer: Tokenizer, context_length: int, alone: bool = False
 ) -> None:
-    """Refuse what cannot be run.
+    """Refuse a prompt that cannot be run, followed by something or ``alone``.
 
     Raises
     ------
     ContextLengthError
-        If the prompt leaves no room for an answer.
+        If it is too long for the context, or leaves no room for what follows.
     InputError
-        If the prompt is empty, or a token is unknown.
+        If it is empty, or a token is unknown.
     """
     if not prompt:
         raise InputError("the prompt is empty", fix="give at least one token")
-    if len(prompt) >= context_length:
+    if alone:
+        _check_length("the prompt", prompt, context_length)
+    elif len(prompt) >= context_length:
         raise ContextLengthError(
             f"the prompt has {len(prompt)} tokens, and the model's context of {context_length} "
             "must hold the prompt and at least one token more",
             len(prompt),
             context_length,
         )
-    _check_known("the prompt", prompt, tokenizer)
-    _check_known("logit_bias", biased, tokenizer)
+    check_tokens("the prompt", prompt, tokenizer)
 
 
-def _check_known(what: str, tokens: Iterable[int], tokenizer: Tokenizer) -> None:
+def check_tokens(what: str, tokens: Iterable[int], tokenizer: Tokenizer) -> None:
+    """Refuse ids that the tokenizer does not have; raises InputError."""
     unknown = next((id for id in tokens if not 0 <= id < tokenizer.vocabulary_size), None)
     if unknown is not None:
         raise InputError(
             f"{what} has token {unknown}, which is unknown",
             fix=f"use ids from 0 to {tokenizer.vocabulary_size - 1}",
+        )
+
+
+def _check_length(what: str, tokens: list[int], context_length: int) -> None:
+    if len(tokens) > context_length:
+        raise ContextLengthError(
+            f"{what} has {len(tokens)} tokens; the model's context holds {context_length}",
+            len(tokens),
+            context_length,
         )

@@ -79,7 +79,16 @@ def table_of(blocks: list[list[int]], device: torch.device) -> Tensor:
     return torch.tensor([row + [0] * (longest - len(row)) for row in blocks], device=device)
 
 
-def cache_blocks(model: CausalLM, max_sequences: int, cache_tokens: int | None) -> int:
+def block_bytes(model: CausalLM) -> int:
+    """Memory of a block of a model's cache."""
+    config, weight = model.config, model.model.embed_tokens.weight
+    width = config.num_key_value_heads * config.head_dim
+    return 2 * config.num_hidden_layers * BLOCK_SIZE * width * weight.dtype.itemsize
+
+
+def cache_blocks(
+    model: CausalLM, max_sequences: int, cache_tokens: int | None, per_block: int
+) -> int:
     """How many blocks a model's cache should have.
 
     Parameters
@@ -91,13 +100,15 @@ def cache_blocks(model: CausalLM, max_sequences: int, cache_tokens: int | None) 
     cache_tokens : int, optional
         Tokens there is to be room for; by default for ``max_sequences`` of full length, as far as
         half of the free memory allows.
+    per_block : int
+        Bytes that a block takes.
 
     Raises
     ------
     UsageError
         If a sequence of full length does not fit.
     """
-    config, weight = model.config, model.model.embed_tokens.weight
+    config = model.config
     least = blocks_for(config.max_position_embeddings)
     if cache_tokens is not None:
         if blocks_for(cache_tokens) < least:
@@ -107,7 +118,6 @@ def cache_blocks(model: CausalLM, max_sequences: int, cache_tokens: int | None) 
                 fix="give it at least that many",
             )
         return blocks_for(cache_tokens)
-    width = config.num_key_value_heads * config.head_dim
-    per_block = 2 * config.num_hidden_layers * BLOCK_SIZE * width * weight.dtype.itemsize
-    affordable = free_memory_bytes(weight.device) // 2 // per_block
+    device = model.model.embed_tokens.weight.device
+    affordable = free_memory_bytes(device) // 2 // per_block
     return max(least, min(max_sequences * least, affordable))

@@ -65,6 +65,9 @@ class SamplingParams:
         the model gives them, before temperature, penalties and bias; None keeps nothing.
     prompt_alternatives : int or None
         The same for the prompt's tokens, from the second on.
+    only_prompt : bool
+        Whether nothing is wanted but what the prompt says: it may fill the context, and the one
+        token behind it means nothing.
     """
 
     max_tokens: int
@@ -84,6 +87,7 @@ class SamplingParams:
     log_probabilities: bool = False
     alternatives: int | None = None
     prompt_alternatives: int | None = None
+    only_prompt: bool = False
 
     def __post_init__(self) -> None:
         self._check("max_tokens", self.max_tokens >= 1, "at least 1")
@@ -111,6 +115,9 @@ class SamplingParams:
                 "tokens, and does not go on behind its end",
                 fix="leave one of the two out",
             )
+        self._check(
+            "max_tokens", not self.only_prompt or self.max_tokens == 1, "1 for a prompt alone"
+        )
         stops = all(self.stop) and len(self.stop) <= MAX_STOP_STRINGS
         self._check("stop", stops, f"at most {MAX_STOP_STRINGS} texts, none of them empty")
         seeded = self.seed is None or 0 <= self.seed <= MAX_SEED

@@ -7,7 +7,6 @@ cache, and each step hands out a budget of tokens to run (as vLLM's scheduler ha
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from modelwright.inference.block_manager import BlockManager
@@ -18,7 +17,7 @@ from modelwright.inference.sequence import Sequence, SequenceStatus
 class Part:
     """What a step runs of one sequence: ``count`` tokens from the one at ``start`` on.
 
-    The last of them may be a ``draft``: tokens that are guessed to come next.
+    The last of them may be a ``draft``: tokens that are guessed to come next (``speculation.py``).
     """
 
     sequence: Sequence
@@ -54,8 +53,6 @@ class Scheduler:
     step_tokens : int
         Most tokens in one step, so that a long prompt cannot hold up the running sequences for
         long: it is run in pieces.
-    drafts : callable, optional
-        Guesses what comes next in a sequence (``speculation.py``); guesses are run with it.
 
     Attributes
     ----------
@@ -67,14 +64,7 @@ class Scheduler:
         Tokens of all admitted texts so far, and those of them that were in the cache already.
     """
 
-    def __init__(
-        self,
-        blocks: BlockManager,
-        max_sequences: int,
-        step_tokens: int,
-        drafts: Callable[[Sequence], list[int]] | None = None,
-    ):
-        self._drafts = drafts
+    def __init__(self, blocks: BlockManager, max_sequences: int, step_tokens: int):
         self.blocks = blocks
         self.max_sequences, self.step_tokens = max_sequences, step_tokens
         self.waiting = deque[Sequence]()
@@ -95,7 +85,7 @@ class Scheduler:
         before = self.preemptions
         parts = self._continue_running()
         for part in parts:
-            self.blocks.remember(part.sequence, part.end - len(part.draft))
+            self.blocks.remember(part.sequence, part.end)
         if self.preemptions == before:
             parts += self._admit(self.step_tokens - sum(part.count for part in parts))
         return sorted(parts, key=lambda part: part.count > 1)
@@ -116,12 +106,6 @@ class Scheduler:
             count = min(sequence.missing, budget)
             if not count or sequence.status is not SequenceStatus.RUNNING:
                 continue
-            # What is left of the budget goes to prompts: guesses come out of a fair share.
-            draft = self._draft(sequence, budget // len(self.running) - count)
-            if draft and self.blocks.reserve(sequence, sequence.computed + count + len(draft)):
-                count += len(draft)
-            else:
-                draft = ()  # a guess takes no other's room
             while not self.blocks.reserve(sequence, sequence.computed + count):
                 newest = self.running[-1]
                 given_up = parts.pop(newest, None)
@@ -130,15 +114,9 @@ class Scheduler:
                 if newest is sequence:
                     break
             else:
-                parts[sequence] = Part(sequence, sequence.computed, count, draft)
+                parts[sequence] = Part(sequence, sequence.computed, count)
                 budget -= count
         return list(parts.values())
-
-    def _draft(self, sequence: Sequence, most: int) -> tuple[int, ...]:
-        if self._drafts is None or sequence.missing > 1 or most < 1:
-            return ()
-        left = sequence.params.max_tokens - len(sequence.generated) - 1
-        return tuple(self._drafts(sequence)[: max(0, min(most, left))])
 
     def _admit(self, budget: int) -> list[Part]:
         parts = []

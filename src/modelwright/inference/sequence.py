@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import Enum, auto
 from typing import Literal
 
@@ -56,6 +57,9 @@ class Sequence:
         Its blocks of the cache while it runs, in the order of its tokens.
     computed : int
         How many of its tokens are in the cache.
+    drafted : int
+        How many are in the cache of a model that guesses ahead; those behind ``computed`` may have
+        been other ones.
     remembered : int
         How many of its blocks, from the first on, others have been told of.
     block_hashes : list of bytes
@@ -87,7 +91,7 @@ class Sequence:
         self.text = ""
         self.status = SequenceStatus.WAITING
         self.blocks: list[int] = []
-        self.computed = self.remembered = 0
+        self.computed = self.drafted = self.remembered = 0
         self.block_hashes: list[bytes] = []
         self.finish_reason: FinishReason | None = None
         self.detokenizer = Detokenizer(() if params.min_tokens else params.stop)
@@ -107,6 +111,20 @@ class Sequence:
     def is_finished(self) -> bool:
         """Whether nothing more will come."""
         return self.status is SequenceStatus.FINISHED
+
+    def fork(self) -> Sequence:
+        """A copy in the same blocks, to try out what may come next.
+
+        It draws what this one will draw; nothing is kept of how likely its tokens are.
+        """
+        params = replace(
+            self.params, log_probabilities=False, alternatives=None, prompt_alternatives=None
+        )
+        matcher = None if self.matcher is None else self.matcher.copy()
+        copy = Sequence(self.prompt, params, self.generator.clone_state(), matcher, self.adapter)
+        copy.tokens, copy.generated = list(self.tokens), list(self.generated)
+        copy.blocks = self.blocks
+        return copy
 
     def append(self, token: int, data: bytes) -> str:
         """Add a generated token and its bytes; return the new text that is certain."""

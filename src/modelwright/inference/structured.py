@@ -96,6 +96,10 @@ class StructureMatcher:
         places = torch.arange(8, dtype=torch.uint8)
         return ((bits[:, None] >> places) & 1).bool().flatten()[: self._size]
 
+    def copy(self) -> StructureMatcher:
+        """One at the same place that goes its own way."""
+        return StructureMatcher(self._matcher.deep_copy(), self._size)
+
     def consume(self, token: int) -> None:
         """Go on behind a token that was allowed."""
         self._matcher.consume_token(token)

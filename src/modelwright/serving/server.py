@@ -71,10 +71,14 @@ class ServeOptions:
         Folders of adapters of the first model, by the names that clients call them.
     weights : str
         How models are run (``inference/networks.py``).
-    max_sequences, step_tokens, speculate : int
+    max_sequences, step_tokens : int
         Limits of each engine, see :class:`Engine`.
     cache_tokens : int or None
         Likewise.
+    speculate : int or None
+        Likewise; without a draft model, the other models guess from what texts repeat.
+    draft : Path or None
+        Folder of the first model's draft model.
     open_browser : bool
         Whether to open the chat page.
     vllm : VllmOptions or None
@@ -95,7 +99,8 @@ class ServeOptions:
     max_sequences: int = 16
     step_tokens: int = STEP_TOKENS
     cache_tokens: int | None = None
-    speculate: int = 0
+    speculate: int | None = None
+    draft: Path | None = None
     open_browser: bool = False
     vllm: VllmOptions | None = None
 
@@ -177,6 +182,7 @@ def _load_models(
     use_decoding_threads(list(folders.values()))
     served = list[ServedModel]()
     for name, folder in folders.items():
+        is_first = not served
         engine = Engine.load(
             folder,
             max_sequences=options.max_sequences,
@@ -184,8 +190,8 @@ def _load_models(
             cache_tokens=options.cache_tokens,
             weights=options.weights,
             speculate=options.speculate,
+            draft=options.draft if is_first else None,
         )
-        is_first = not served
         for adapter, place in options.adapters.items() if is_first else ():
             engine.add_adapter(adapter, place)
         background = stack.enter_context(BackgroundEngine(engine, options.max_waiting))

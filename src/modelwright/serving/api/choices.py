@@ -157,7 +157,8 @@ class Choices:
         if self._account is not None:
             # What was generated, read or not: leaving early must not make it free.
             used = sum(len(one.sequence.generated) for one in self.generations)
-            self._account.give_back(self._reserved - used)
+            # Behind a prompt that fills the context, one is drawn which nothing was reserved for.
+            self._account.give_back(max(0, self._reserved - used))
             self._account = None  # once is enough
 
     @property

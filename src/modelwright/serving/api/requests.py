@@ -282,4 +282,5 @@ class CompletionRequest(GenerationRequest):
             params,
             alternatives=0 if self.logprobs is None and chooses else self.logprobs,
             prompt_alternatives=self.logprobs if self.echo else None,
+            only_prompt=self.is_only_echo,
         )

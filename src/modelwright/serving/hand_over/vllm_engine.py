@@ -19,7 +19,7 @@ import torch
 from modelwright.core.errors import InputError, ModelwrightError
 from modelwright.inference.admission import Admission
 from modelwright.inference.background import EngineStoppedError, Generation, Update, Wanted
-from modelwright.inference.engine import check_tokens
+from modelwright.inference.engine import check_prompt, check_tokens
 from modelwright.inference.engine_figures import EngineFigures
 from modelwright.inference.sampler import make_generator
 from modelwright.inference.sequence import FinishReason, Sequence
@@ -116,7 +116,8 @@ class VllmEngine:
         assert adapter is None, "adapters are refused when the server starts"
         generations = list[Generation]()
         for prompt, params, deliver in requests:
-            check_tokens(prompt, params.logit_bias, self.tokenizer, self.context_length)
+            check_prompt(prompt, self.tokenizer, self.context_length)
+            check_tokens("logit_bias", params.logit_bias, self.tokenizer)
             sequence = Sequence(prompt, params, make_generator(params, torch.device("cpu")))
             generations.append(Generation(sequence, self._cancel, deliver, owner))
         with self._lock:
