@@ -14,15 +14,17 @@ from modelwright.core.errors import InputError, UsageError
 from modelwright.inference.block_manager import BlockManager
 from modelwright.inference.completion import Completion, completion_of
 from modelwright.inference.continuation import Continuation, StepOutput
+from modelwright.inference.device_decoding import DeviceDecoding, Launched
 from modelwright.inference.kv_cache import KVCache, cache_blocks
 from modelwright.inference.model_runner import ModelRunner
 from modelwright.inference.networks import WeightChoice, make_network
 from modelwright.inference.sampler import make_generator
 from modelwright.inference.sampling import MAX_SEED, SamplingParams
-from modelwright.inference.scheduler import Scheduler
+from modelwright.inference.scheduler import Part, Scheduler
 from modelwright.inference.scoring import embeddings_of, log_probabilities_of
 from modelwright.inference.sequence import Sequence
 from modelwright.inference.speculation import repeated
+from modelwright.inference.static_network import StaticNetwork
 from modelwright.inference.structured import Structures
 from modelwright.models.adapters.attach import active_adapter, remove_adapter, switch_adapter
 from modelwright.models.adapters.peft_folder import load_adapter
@@ -72,6 +74,12 @@ class Engine:
         with a seed comes out the same to the bit whatever else is generated beside it.
     speculate : int
         Most tokens that are guessed ahead from what a text repeats (``speculation.py``).
+    static_steps : bool, optional
+        Whether plain PyTorch runs steps of one token a sequence in fixed shapes, with tokens drawn
+        on the device (``static_network.py``); by default on CUDA, where they are CUDA graphs.
+    runs_ahead : bool
+        Whether such a step is told to the device while the one before runs
+        (``device_decoding.py``). Nothing is guessed then.
 
     Notes
     -----
@@ -95,6 +103,8 @@ class Engine:
         cache_tokens: int | None = None,
         weights: WeightChoice = "model",
         speculate: int = 0,
+        static_steps: bool | None = None,
+        runs_ahead: bool = True,
     ):
         if max_sequences < 1:
             raise UsageError(
@@ -120,8 +130,20 @@ class Engine:
         weight = model.model.embed_tokens.weight
         self.device = weight.device
         cache = KVCache(model.config, blocks, weight.device, weight.dtype)
-        self.network = make_network(model, cache, weights)
+        if static_steps is None:
+            static_steps = self.device.type == "cuda"
+        self.network = make_network(model, cache, weights, max_sequences if static_steps else None)
         self.runner = ModelRunner(self.network, tokenizer.vocabulary_size)
+        self.decoding: DeviceDecoding | None = None
+        if isinstance(self.network, StaticNetwork) and not speculate:
+            self.decoding = DeviceDecoding(
+                self.network,
+                self.scheduler,
+                tokenizer.vocabulary_size,
+                self.context_length,
+                runs_ahead,
+            )
+        self._launched: Launched | None = None
         self.structures = Structures(tokenizer)
         self.adapters = set[str]()
 
@@ -161,6 +183,15 @@ class Engine:
             weights=weights,
             speculate=speculate,
         )
+
+    def warm_up(self, on_progress: Callable[[int, int], None] | None = None) -> None:
+        """Make steps of fixed shapes ready, which otherwise are when they are first needed.
+
+        ``on_progress`` is called with how many are, and how many there will be.
+        """
+        if isinstance(self.network, StaticNetwork):
+            with torch.inference_mode():
+                self.network.warm_up(on_progress)
 
     @property
     def has_work(self) -> bool:
@@ -217,7 +248,7 @@ class Engine:
         self.check_prompt(prompt)
         self._check_known("logit_bias", params.logit_bias)
         matcher = None if params.structure is None else self.structures.matcher(params.structure)
-        generator = make_generator(params, self.device)
+        generator = make_generator(params)
         return Sequence(list(prompt), params, generator, matcher, adapter)
 
     def check_prompt(self, prompt: list[int]) -> None:
@@ -244,15 +275,27 @@ class Engine:
     @torch.inference_mode()
     def step(self) -> list[StepOutput]:
         """Run one step; gives what came of it. If it raises, all that run have to be aborted."""
-        parts = self.scheduler.schedule()
-        if not parts:
-            return []
+        launched, self._launched = self._launched, None
         try:
-            said = self.runner.run(parts)
+            if launched is None or not launched.rows:
+                parts = self.scheduler.schedule()
+                if not parts:
+                    return []
+                if self.decoding is None or not self.decoding.fits(parts):
+                    return self._run(parts)
+                launched = self.decoding.launch(parts)
+            assert self.decoding is not None
+            self._launched = self.decoding.launch_following(launched)
+            return self.continuation.take(*self.decoding.take(launched))
         except Exception:
             # Blocks count as filled since the step was decided upon.
             self.scheduler.blocks.forget()
+            self._launched = None
             raise
+
+    def _run(self, parts: list[Part]) -> list[StepOutput]:
+        """A step of any kind, whose logits are waited for."""
+        said = self.runner.run(parts)
         for part in parts:
             part.sequence.computed = part.end - len(part.draft)
         return self.continuation.go_on([part for part in parts if part.is_last], said)
