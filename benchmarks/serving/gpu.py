@@ -18,6 +18,7 @@ runs. Times are the median of ``--repeats`` runs after one that is not counted.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import random
 import sys
@@ -51,6 +52,7 @@ WAYS = {
 }
 """Fixed shapes are CUDA graphs on a GPU."""
 
+CONTEXT = 4096
 KNOWN = 300
 """Prompts are of ids below this, which the tokenizer has."""
 
@@ -101,7 +103,7 @@ class Bench:
         prompts = self.prompts([inside])
         rows = dict[str, Any]()
         for name, way in WAYS.items():
-            rows[name] = self.ours(folder, way, prompts, [outside], inside + outside, 1)
+            rows[name] = self.ours(folder, way, prompts, [outside])
         rows["transformers, static cache"] = self.generate(folder, prompts[0], outside)
         for row in rows.values():
             if "tokens/s" in row:
@@ -120,7 +122,7 @@ class Bench:
         prompts = self.prompts(lengths)
         rows = dict[str, Any]()
         for name, way in WAYS.items():
-            rows[name] = self.ours(folder, way, prompts, answers, 2 * most, texts)
+            rows[name] = self.ours(folder, way, prompts, answers)
         rows["transformers, generate_batch"] = self.generate_batch(folder, prompts, answers)
         show(f"{texts} texts", rows, "transformers, generate_batch")
         return rows
@@ -131,18 +133,18 @@ class Bench:
         way: dict[str, Any],
         prompts: list[list[int]],
         answers: list[int],
-        longest: int,
-        texts: int,
     ) -> dict[str, Any]:
+        self.free()
         loaded = Engine.load(folder, device=self.device.type, max_sequences=1)
         model, tokenizer = loaded.model, loaded.tokenizer
         del loaded
         engine = Engine(
             model,
             tokenizer,
-            max_sequences=texts,
+            max_sequences=len(prompts),
             step_tokens=8192,
-            cache_tokens=texts * (longest + 16) + self.config.max_position_embeddings,
+            # All texts to their ends, in whole blocks.
+            cache_tokens=sum(map(len, prompts)) + sum(answers) + 16 * len(prompts) + CONTEXT,
             **way,
         )
         began = time.perf_counter()
@@ -166,6 +168,7 @@ class Bench:
     def generate(self, folder: Path, prompt: list[int], answer: int) -> dict[str, Any]:
         from transformers import AutoModelForCausalLM
 
+        self.free()
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=self.dtype).to(self.device)
         given = torch.tensor([prompt], device=self.device)
 
@@ -190,6 +193,7 @@ class Bench:
         """It has one limit for all texts: each gets the longest answer, and all tokens count."""
         from transformers import AutoModelForCausalLM, GenerationConfig
 
+        self.free()
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=self.dtype).to(self.device)
         longest = max(answers)
         settings = GenerationConfig(
@@ -197,11 +201,14 @@ class Bench:
         )
         made = 0
 
-        @torch.inference_mode()
         def run() -> None:
             nonlocal made
-            out = model.generate_batch(inputs=prompts, generation_config=settings)
+            out = model.generate_batch(
+                inputs=prompts, generation_config=settings, persistent_manager=True
+            )
             made = sum(len(one.generated_tokens) for one in out.values())
+            if made != longest * len(prompts):
+                raise RuntimeError(f"it made {made} tokens of {longest * len(prompts)}")
 
         def measured() -> dict[str, Any]:
             row = self.rate(run, 1)
@@ -220,6 +227,12 @@ class Bench:
         run()
         self.synchronize()
         return time.perf_counter() - began
+
+    def free(self) -> None:
+        """Give back what engines before this one held."""
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def synchronize(self) -> None:
         if self.device.type == "cuda":
@@ -244,7 +257,7 @@ class Bench:
             num_attention_heads=heads,
             num_key_value_heads=kv_heads,
             head_dim=head,
-            max_position_embeddings=4096,
+            max_position_embeddings=CONTEXT,
         )
         torch.manual_seed(0)
         with torch.device(self.device):
