@@ -79,7 +79,7 @@ class Engine:
         on the device (``static_network.py``); by default on CUDA, where they are CUDA graphs.
     runs_ahead : bool
         Whether such a step is told to the device while the one before runs
-        (``device_decoding.py``). Nothing is guessed then.
+        (``device_decoding.py``); never where tokens are guessed.
 
     Notes
     -----
