@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from transformers import MinPLogitsWarper, RepetitionPenaltyLogitsProcessor
 
 from modelwright.inference.adjustments import adjusted
-from modelwright.inference.sampler import make_generator, probabilities
+from modelwright.inference.sampler import SamplingRows, make_generator, probabilities
 from modelwright.inference.sampling import SamplingParams
 from modelwright.inference.sequence import Sequence
 
@@ -23,7 +23,7 @@ def sequence(
     generated: list[int], prompt: tuple[int, ...] = (1, 1, 2), **asked: object
 ) -> Sequence:
     params = SamplingParams(**{"max_tokens": 50, **asked})  # type: ignore[arg-type]
-    made = Sequence(list(prompt), params, make_generator(params, "cpu"))
+    made = Sequence(list(prompt), params, make_generator(params))
     made.generated += generated
     return made
 
@@ -72,4 +72,5 @@ def test_penalties_for_what_was_said(generated: list[int], presence: float, ofte
 def test_min_p_is_that_of_transformers(min_p: float, temperature: float) -> None:
     params = SamplingParams(1, temperature=temperature, min_p=min_p)
     wanted = MinPLogitsWarper(min_p)(torch.tensor([[0]]), LOGITS[:1] / temperature).softmax(-1)
-    torch.testing.assert_close(probabilities(LOGITS[:1], [params]), wanted)
+    rows = SamplingRows([params], LOGITS.device)
+    torch.testing.assert_close(probabilities(LOGITS[:1], rows), wanted)

@@ -14,7 +14,8 @@ from modelwright.inference.background import (
     EngineStoppedError,
     Update,
 )
-from modelwright.inference.engine import ContextLengthError, Engine
+from modelwright.inference.engine import Engine
+from modelwright.inference.prompt_checks import ContextLengthError
 from modelwright.inference.sampling import SamplingParams
 from modelwright.inference.scheduler import Part
 

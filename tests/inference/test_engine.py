@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from modelwright.core.errors import InputError, UsageError
-from modelwright.inference.engine import ContextLengthError, Engine
+from modelwright.inference.engine import Engine
+from modelwright.inference.prompt_checks import ContextLengthError
 from modelwright.inference.sampling import SamplingParams
 from modelwright.inference.scheduler import Part
 from modelwright.inference.sequence import SequenceStatus

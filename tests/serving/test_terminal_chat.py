@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from modelwright.core.errors import InputError
-from modelwright.inference.engine import ContextLengthError, Engine
+from modelwright.inference.engine import Engine
+from modelwright.inference.prompt_checks import ContextLengthError
 from modelwright.serving.terminal import session as terminal_session
 from modelwright.serving.terminal.session import Session, open_model
 from modelwright.serving.terminal.writing import printable

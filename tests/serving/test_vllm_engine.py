@@ -13,7 +13,7 @@ from running_server import CONTEXT, Server, wait_until
 from modelwright.core.errors import InputError
 from modelwright.inference.admission import QueueFullError
 from modelwright.inference.background import EngineStoppedError, Update
-from modelwright.inference.engine import ContextLengthError
+from modelwright.inference.prompt_checks import ContextLengthError
 from modelwright.inference.sampling import SamplingParams
 from modelwright.serving.hand_over.vllm_engine import VllmEngine
 

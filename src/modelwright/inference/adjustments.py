@@ -24,7 +24,7 @@ def adjusted(logits: Tensor, sequences: list[Sequence], end_tokens: Collection[i
     end_tokens : collection of int
         Tokens that end a text.
     """
-    rows = [row for row, one in enumerate(sequences) if _changes(one)]
+    rows = [row for row, one in enumerate(sequences) if is_adjusted(one)]
     if not rows:
         return logits
     out = logits.clone()
@@ -33,7 +33,8 @@ def adjusted(logits: Tensor, sequences: list[Sequence], end_tokens: Collection[i
     return out
 
 
-def _changes(sequence: Sequence) -> bool:
+def is_adjusted(sequence: Sequence) -> bool:
+    """Whether the logits of its next token are to be changed; once they are not, they stay so."""
     params = sequence.params
     is_free = sequence.matcher is None and not _may_not_end(sequence)
     return bool(params.has_penalties or params.logit_bias or not is_free)

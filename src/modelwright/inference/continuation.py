@@ -79,14 +79,27 @@ class Continuation:
             sound = [(part, row + number) for part, row in going if is_finite[row + number]]
             lost = [part for part, row in going if not is_finite[row + number]]
             for part in lost:
-                LOGGER.warning("the model's output is not finite; the text ends here")
-                self._note(outputs, part.sequence, self._finish(part.sequence, "abort"), 0)
+                self._note(outputs, part.sequence, self._give_up(part.sequence), 0)
             going = self._draw(sound, said, number, outputs)
             number += 1
         for output in outputs.values():
             output.sequence.timing.said(output.tokens)
         self.draft_tokens += sum(len(part.draft) for part in parts)
         return list(outputs.values())
+
+    def take(self, parts: list[Part], tokens: list[int | None]) -> list[StepOutput]:
+        """Go on with tokens that were drawn already; None where the output was not finite."""
+        outputs = []
+        for part, token in zip(parts, tokens, strict=True):
+            sequence = part.sequence
+            text = self._give_up(sequence) if token is None else self._advance(sequence, token)
+            outputs.append(StepOutput(sequence, text, int(token is not None)))
+            sequence.timing.said(outputs[-1].tokens)
+        return outputs
+
+    def _give_up(self, sequence: Sequence) -> str:
+        LOGGER.warning("the model's output is not finite; the text ends here")
+        return self._finish(sequence, "abort")
 
     def _draw(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,16 +14,23 @@ from modelwright.core.errors import InputError, UsageError
 from modelwright.inference.block_manager import BlockManager
 from modelwright.inference.completion import Completion, completion_of
 from modelwright.inference.continuation import Continuation, StepOutput
+from modelwright.inference.device_decoding import DeviceDecoding, Launched
 from modelwright.inference.draft_model import DraftModel, check_vocabulary
 from modelwright.inference.kv_cache import KVCache, block_bytes, cache_blocks
 from modelwright.inference.model_runner import ModelRunner, Network
 from modelwright.inference.networks import WeightChoice, make_network
+from modelwright.inference.prompt_checks import (
+    check_length,
+    check_prompt,
+    check_tokens,
+)
 from modelwright.inference.sampler import make_generator
 from modelwright.inference.sampling import MAX_SEED, SamplingParams
-from modelwright.inference.scheduler import Scheduler
+from modelwright.inference.scheduler import Part, Scheduler
 from modelwright.inference.scoring import embeddings_of, log_probabilities_of
 from modelwright.inference.sequence import Sequence
 from modelwright.inference.speculation import Drafter, Speculation, guess_repeated
+from modelwright.inference.static_network import StaticNetwork
 from modelwright.inference.structured import Structures
 from modelwright.models.adapters.attach import active_adapter, remove_adapter, switch_adapter
 from modelwright.models.adapters.peft_folder import load_adapter
@@ -37,20 +44,6 @@ STEP_TOKENS = 512
 
 DRAFT_TOKENS = 4
 """Most tokens that a draft model guesses ahead, if nothing else is asked for."""
-
-
-class ContextLengthError(InputError):
-    """A prompt or text that does not fit into the model's context.
-
-    Attributes
-    ----------
-    tokens, context_length : int
-        What was asked for, and what the model holds.
-    """
-
-    def __init__(self, what: str, tokens: int, context_length: int):
-        super().__init__(what, fix="shorten the text")
-        self.tokens, self.context_length = tokens, context_length
 
 
 class Engine:
@@ -79,6 +72,12 @@ class Engine:
         ``DRAFT_TOKENS``, or without one from what a text repeats, by default none.
     draft : CausalLM, optional
         A smaller model with the same tokenizer, in evaluation mode, on the same device.
+    static_steps : bool, optional
+        Whether plain PyTorch runs steps of one token a sequence in fixed shapes, with tokens drawn
+        on the device (``static_network.py``); by default on CUDA, where they are CUDA graphs.
+    runs_ahead : bool
+        Whether such a step is told to the device while the one before runs
+        (``device_decoding.py``); never where tokens are guessed.
 
     Notes
     -----
@@ -103,6 +102,8 @@ class Engine:
         weights: WeightChoice = "model",
         speculate: int | None = None,
         draft: CausalLM | None = None,
+        static_steps: bool | None = None,
+        runs_ahead: bool = True,
     ):
         if max_sequences < 1:
             raise UsageError(
@@ -135,7 +136,9 @@ class Engine:
         step_tokens = max(step_tokens, max_sequences)
         self.scheduler = Scheduler(BlockManager(self._blocks), max_sequences, step_tokens)
         self.continuation = Continuation(self.scheduler, tokenizer, self.context_length)
-        self.network = self._network(model, weights)
+        if static_steps is None:
+            static_steps = self.device.type == "cuda"
+        self.network = self._network(model, weights, max_sequences if static_steps else None)
         self.runner = ModelRunner(self.network, tokenizer.vocabulary_size)
         self.speculation: Speculation | None = None
         if speculate:
@@ -143,14 +146,26 @@ class Engine:
             self.speculation = Speculation(
                 drafter, speculate, self.context_length, self.scheduler.blocks
             )
+        self.decoding: DeviceDecoding | None = None
+        if isinstance(self.network, StaticNetwork) and not speculate:
+            self.decoding = DeviceDecoding(
+                self.network,
+                self.scheduler,
+                tokenizer.vocabulary_size,
+                self.context_length,
+                runs_ahead,
+            )
+        self._launched: Launched | None = None
         self.structures = Structures(tokenizer)
         self.adapters = set[str]()
 
-    def _network(self, model: CausalLM, weights: WeightChoice) -> Network:
+    def _network(
+        self, model: CausalLM, weights: WeightChoice, static_sequences: int | None = None
+    ) -> Network:
         cache = KVCache(
             model.config, self._blocks, self.device, model.model.embed_tokens.weight.dtype
         )
-        return make_network(model, cache, weights)
+        return make_network(model, cache, weights, static_sequences)
 
     def _drafter(self, draft: CausalLM, weights: WeightChoice) -> Drafter:
         # Rounding is asked for the model's sake; the draft model may be small in its own way.
@@ -201,6 +216,15 @@ class Engine:
             speculate=speculate,
             draft=None if draft is None else _loaded(draft, place),
         )
+
+    def warm_up(self, on_progress: Callable[[int, int], None] | None = None) -> None:
+        """Make steps of fixed shapes ready, which otherwise are when they are first needed.
+
+        ``on_progress`` is called with how many are, and how many there will be.
+        """
+        if isinstance(self.network, StaticNetwork):
+            with torch.inference_mode():
+                self.network.warm_up(on_progress)
 
     @property
     def has_work(self) -> bool:
@@ -257,7 +281,7 @@ class Engine:
         self.check_prompt(prompt, params.only_prompt)
         check_tokens("logit_bias", params.logit_bias, self.tokenizer)
         matcher = None if params.structure is None else self.structures.matcher(params.structure)
-        generator = make_generator(params, self.device)
+        generator = make_generator(params)
         return Sequence(list(prompt), params, generator, matcher, adapter)
 
     def check_prompt(self, prompt: list[int], alone: bool = False) -> None:
@@ -270,18 +294,30 @@ class Engine:
     @torch.inference_mode()
     def step(self) -> list[StepOutput]:
         """Run one step; gives what came of it. If it raises, all that run have to be aborted."""
-        parts = self.scheduler.schedule()
-        if not parts:
-            return []
+        launched, self._launched = self._launched, None
         try:
-            if self.speculation is not None:
-                left = self.scheduler.step_tokens - sum(part.count for part in parts)
-                parts = self.speculation.extend(parts, left)
-            said = self.runner.run(parts)
+            if launched is None or not launched.rows:
+                parts = self.scheduler.schedule()
+                if not parts:
+                    return []
+                if self.decoding is None or not self.decoding.fits(parts):
+                    return self._run(parts)
+                launched = self.decoding.launch(parts)
+            assert self.decoding is not None
+            self._launched = self.decoding.launch_following(launched)
+            return self.continuation.take(*self.decoding.take(launched))
         except Exception:
             # Blocks count as filled since the step was decided upon.
             self.scheduler.blocks.forget()
+            self._launched = None
             raise
+
+    def _run(self, parts: list[Part]) -> list[StepOutput]:
+        """A step of any kind, whose logits are waited for."""
+        if self.speculation is not None:
+            left = self.scheduler.step_tokens - sum(part.count for part in parts)
+            parts = self.speculation.extend(parts, left)
+        said = self.runner.run(parts)
         for part in parts:
             part.sequence.computed = part.end - len(part.draft)
         return self.continuation.go_on([part for part in parts if part.is_last], said)
@@ -351,7 +387,7 @@ class Engine:
             If a sequence is longer than the context.
         """
         for sequence in sequences:
-            _check_length("a text to score", sequence, self.context_length)
+            check_length("a text to score", sequence, self.context_length)
         return log_probabilities_of(
             partial(self.network.hidden_states_of, adapter=adapter), self.network.logits, sequences
         )
@@ -383,7 +419,7 @@ class Engine:
     def check_embeddable(self, sequences: list[list[int]]) -> None:
         """Refuse texts that cannot be embedded; raises as :meth:`embed`. Any thread may call it."""
         for sequence in sequences:
-            _check_length("a text to embed", sequence, self.context_length)
+            check_length("a text to embed", sequence, self.context_length)
             if not sequence:
                 raise InputError("a text to embed is empty", fix="give at least one token")
             check_tokens("a text to embed", sequence, self.tokenizer)
@@ -402,48 +438,3 @@ def _with_own_seed(params: SamplingParams, index: int) -> SamplingParams:
     if params.seed is None:
         return params
     return replace(params, seed=(params.seed + index) % (MAX_SEED + 1))
-
-
-def check_prompt(
-    prompt: list[int], tokenizer: Tokenizer, context_length: int, alone: bool = False
-) -> None:
-    """Refuse a prompt that cannot be run, followed by something or ``alone``.
-
-    Raises
-    ------
-    ContextLengthError
-        If it is too long for the context, or leaves no room for what follows.
-    InputError
-        If it is empty, or a token is unknown.
-    """
-    if not prompt:
-        raise InputError("the prompt is empty", fix="give at least one token")
-    if alone:
-        _check_length("the prompt", prompt, context_length)
-    elif len(prompt) >= context_length:
-        raise ContextLengthError(
-            f"the prompt has {len(prompt)} tokens, and the model's context of {context_length} "
-            "must hold the prompt and at least one token more",
-            len(prompt),
-            context_length,
-        )
-    check_tokens("the prompt", prompt, tokenizer)
-
-
-def check_tokens(what: str, tokens: Iterable[int], tokenizer: Tokenizer) -> None:
-    """Refuse ids that the tokenizer does not have; raises InputError."""
-    unknown = next((id for id in tokens if not 0 <= id < tokenizer.vocabulary_size), None)
-    if unknown is not None:
-        raise InputError(
-            f"{what} has token {unknown}, which is unknown",
-            fix=f"use ids from 0 to {tokenizer.vocabulary_size - 1}",
-        )
-
-
-def _check_length(what: str, tokens: list[int], context_length: int) -> None:
-    if len(tokens) > context_length:
-        raise ContextLengthError(
-            f"{what} has {len(tokens)} tokens; the model's context holds {context_length}",
-            len(tokens),
-            context_length,
-        )

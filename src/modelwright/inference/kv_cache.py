@@ -35,15 +35,18 @@ class KVCache:
     Attributes
     ----------
     keys, values : Tensor
-        (layers, blocks, BLOCK_SIZE, K, D). On a CPU, memory is taken as it is first written to.
+        (layers, blocks + 1, BLOCK_SIZE, K, D). On a CPU, memory is taken as it is first written to.
+    scratch : int
+        The last block, which is nobody's: steps of fixed shapes write their padding there.
     """
 
     def __init__(
         self, config: TransformerConfig, blocks: int, device: torch.device, dtype: torch.dtype
     ):
+        self.scratch = blocks
         shape = (
             config.num_hidden_layers,
-            blocks,
+            blocks + 1,
             BLOCK_SIZE,
             config.num_key_value_heads,
             config.head_dim,

@@ -11,6 +11,7 @@ from modelwright.core.errors import UsageError
 from modelwright.inference.kv_cache import KVCache
 from modelwright.inference.model_runner import Network
 from modelwright.inference.pytorch_network import PyTorchNetwork
+from modelwright.inference.static_network import StaticNetwork
 from modelwright.models.adapters.attach import active_adapter, base_of
 from modelwright.models.adapters.lora_linear import LoraLinear
 from modelwright.models.quantization.int4 import Int4Linear
@@ -41,8 +42,13 @@ PROJECTIONS = (
 """A layer's matrices, in the order of ``kernels/forward.py``."""
 
 
-def make_network(model: CausalLM, cache: KVCache, weights: WeightChoice) -> Network:
+def make_network(
+    model: CausalLM, cache: KVCache, weights: WeightChoice, static_rows: int | None = None
+) -> Network:
     """Bring a model into the form in which it is to be run, on as many threads as torch uses.
+
+    With ``static_rows``, plain PyTorch runs steps of one token a sequence in fixed shapes, for up
+    to so many sequences.
 
     Raises
     ------
@@ -51,6 +57,8 @@ def make_network(model: CausalLM, cache: KVCache, weights: WeightChoice) -> Netw
     """
     reason = None if weights == "model" else why_no_kernels(model)
     if weights == "model" or (weights == "auto" and reason is not None):
+        if static_rows is not None:
+            return StaticNetwork(model, cache, static_rows)
         return PyTorchNetwork(model, cache)
     if reason is not None:
         raise UsageError(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from modelwright.inference.adjustments import adjusted
 from modelwright.inference.log_probabilities import token_log_probabilities
-from modelwright.inference.sampler import chosen_log_probabilities, sample
+from modelwright.inference.sampler import SamplingRows, chosen_log_probabilities, sample
 from modelwright.inference.sequence import Sequence
 
 
@@ -25,10 +25,10 @@ def next_tokens(sequences: list[Sequence], said: Tensor, end_tokens: Collection[
         Tokens that end a text.
     """
     logits = adjusted(said, sequences, end_tokens)
-    params = [sequence.params for sequence in sequences]
-    tokens = sample(logits, params, [sequence.generator for sequence in sequences])
-    if any(one.log_probabilities for one in params):
-        found = chosen_log_probabilities(logits, tokens, params).tolist()
+    rows = SamplingRows([sequence.params for sequence in sequences], logits.device)
+    tokens = sample(logits, rows, [sequence.generator for sequence in sequences])
+    if any(one.log_probabilities for one in rows.params):
+        found = chosen_log_probabilities(logits, tokens, rows).tolist()
         for sequence, value in zip(sequences, found, strict=True):
             if sequence.params.log_probabilities:
                 sequence.log_probabilities.append(value)

@@ -1,28 +1,98 @@
-"""From logits to tokens: pure functions of what the model says and what was asked for."""
+"""From logits to tokens: pure functions of what the model says and what was asked for.
+
+None of them reads a number back from the device, so that the host can go on while it works.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Generator, Tensor
 
 from modelwright.inference.sampling import SamplingParams
+from modelwright.inference.transfer import to_device
 
 
-def chosen_log_probabilities(
-    logits: Tensor, tokens: Tensor, params: Sequence[SamplingParams]
-) -> Tensor:
+@dataclass(frozen=True)
+class SamplingRows:
+    """What the rows of a batch ask for, as tensors where the logits are.
+
+    Each is made when it is first needed, and good for every step of the same rows.
+
+    Attributes
+    ----------
+    params : list of SamplingParams
+        One for each row.
+    device : torch.device
+        Where the logits are.
+    """
+
+    params: list[SamplingParams]
+    device: torch.device
+
+    @cached_property
+    def is_all_greedy(self) -> bool:
+        """Whether nothing is drawn."""
+        return all(row.is_greedy for row in self.params)
+
+    @cached_property
+    def greedy(self) -> Tensor:
+        """Which rows take the likeliest token (B,), bool."""
+        return to_device([row.is_greedy for row in self.params], torch.bool, self.device)
+
+    @cached_property
+    def temperature(self) -> Tensor:
+        """What logits are divided by (B, 1), float32; 1 for greedy rows."""
+        rows = [1.0 if row.is_greedy else row.temperature for row in self.params]
+        return self._column(rows)
+
+    @cached_property
+    def unlikely(self) -> tuple[Tensor, Tensor] | None:
+        """Rows (R,) that leave out what is unlikely, and their min-p (R, 1); None if there is none.
+
+        Only those that ask for it, so that no row depends on what its neighbours ask for.
+        """
+        some = [row for row, one in enumerate(self.params) if one.min_p and not one.is_greedy]
+        if not some:
+            return None
+        return self._rows(some), self._column([self.params[row].min_p for row in some])
+
+    @cached_property
+    def truncated(self) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Rows (R,) that keep few, their top-k (or 0) and top-p (R, 1); None if there is none."""
+        some = [
+            row
+            for row, one in enumerate(self.params)
+            if (one.top_k or one.top_p < 1) and not one.is_greedy
+        ]
+        if not some:
+            return None
+        top_k = to_device([self.params[row].top_k for row in some], torch.int64, self.device)
+        top_p = self._column([self.params[row].top_p for row in some])
+        return self._rows(some), top_k[:, None], top_p
+
+    def _rows(self, rows: list[int]) -> Tensor:
+        return to_device(rows, torch.int64, self.device)
+
+    def _column(self, numbers: list[float]) -> Tensor:
+        return to_device(numbers, torch.float32, self.device)[:, None]
+
+
+def chosen_log_probabilities(logits: Tensor, tokens: Tensor, rows: SamplingRows) -> Tensor:
     """Log-probabilities (B,) float32 of chosen tokens (B,) after temperature; 1 for greedy rows."""
-    rows = [1.0 if row.is_greedy else row.temperature for row in params]
-    temperature = logits.new_tensor(rows, dtype=torch.float32)
-    logs = (logits.float() / temperature[:, None]).log_softmax(dim=-1)
+    logs = (logits.float() / rows.temperature).log_softmax(dim=-1)
     return logs.gather(1, tokens[:, None]).squeeze(1)
 
 
-def make_generator(params: SamplingParams, device: torch.device | str) -> Generator:
-    """A source of randomness for one sequence, so that it does not depend on its neighbours."""
-    generator = Generator(device)
+def make_generator(params: SamplingParams) -> Generator:
+    """A source of randomness for one sequence, so that it does not depend on its neighbours.
+
+    It is the host's, so that a seed means the same numbers whatever runs the model.
+    """
+    generator = Generator()
     if params.seed is None:
         generator.seed()
     else:
@@ -30,17 +100,15 @@ def make_generator(params: SamplingParams, device: torch.device | str) -> Genera
     return generator
 
 
-def sample(
-    logits: Tensor, params: Sequence[SamplingParams], generators: Sequence[Generator]
-) -> Tensor:
+def sample(logits: Tensor, rows: SamplingRows, generators: Sequence[Generator]) -> Tensor:
     """Choose a token for each row.
 
     Parameters
     ----------
     logits : Tensor
         Unnormalised log-probabilities (B, V).
-    params : sequence of SamplingParams
-        One for each row.
+    rows : SamplingRows
+        What each row asks for.
     generators : sequence of torch.Generator
         One for each row; a greedy row does not use its own.
 
@@ -49,34 +117,29 @@ def sample(
     Tensor
         Token ids (B,), int64.
     """
-    if all(row.is_greedy for row in params):
+    if rows.is_all_greedy:
         return logits.argmax(dim=-1)
-    drawn = draw(probabilities(logits, params), params, generators)
-    greedy = torch.tensor([row.is_greedy for row in params], device=drawn.device)
-    return torch.where(greedy, logits.argmax(dim=-1), drawn)
+    drawn = draw(probabilities(logits, rows), noise_of(rows, generators))
+    return torch.where(rows.greedy, logits.argmax(dim=-1), drawn)
 
 
-def probabilities(logits: Tensor, params: Sequence[SamplingParams]) -> Tensor:
+def probabilities(logits: Tensor, rows: SamplingRows) -> Tensor:
     """The distribution (B, V) to draw from: after temperature, then min-p, top-k and top-p.
 
     A greedy row is given at temperature 1, untouched otherwise.
     """
-    rows = [SamplingParams(max_tokens=1, temperature=1.0) if p.is_greedy else p for p in params]
-    temperature = logits.new_tensor([row.temperature for row in rows], dtype=torch.float32)
-    out = (logits.float() / temperature[:, None]).softmax(dim=-1)
-    # Only rows that ask for it, so that no row depends on what its neighbours ask for.
-    some = [index for index, row in enumerate(rows) if row.min_p]
-    if some:
-        out[some] = _without_unlikely(out[some], [rows[index] for index in some])
-    some = [index for index, row in enumerate(rows) if row.top_k or row.top_p < 1]
-    if some:
-        out[some] = _truncate(out[some], [rows[index] for index in some])
+    out = (logits.float() / rows.temperature).softmax(dim=-1)
+    if rows.unlikely is not None:
+        some, shares = rows.unlikely
+        out[some] = _without_unlikely(out[some], shares)
+    if rows.truncated is not None:
+        some, top_k, top_p = rows.truncated
+        out[some] = _truncate(out[some], top_k, top_p)
     return out
 
 
-def _without_unlikely(probability: Tensor, params: Sequence[SamplingParams]) -> Tensor:
+def _without_unlikely(probability: Tensor, shares: Tensor) -> Tensor:
     """Zero what is less likely than min_p times the likeliest, and normalise."""
-    shares = probability.new_tensor([row.min_p for row in params])[:, None]
     kept = probability.masked_fill(probability < shares * probability.amax(-1, keepdim=True), 0)
     return kept / _total(kept)
 
@@ -86,40 +149,39 @@ def _total(rows: Tensor) -> Tensor:
     return rows.cumsum(dim=-1)[:, -1:]
 
 
-def _truncate(probability: Tensor, params: Sequence[SamplingParams]) -> Tensor:
+def _truncate(probability: Tensor, top_k: Tensor, top_p: Tensor) -> Tensor:
     """Zero what top-k and top-p leave out, and normalise; ties are broken by the lower id."""
-    vocabulary = probability.shape[-1]
-    top_k = [min(row.top_k, vocabulary) or vocabulary for row in params]
-    k = torch.tensor(top_k, device=probability.device)
-    p = probability.new_tensor([row.top_p for row in params])
     ordered, order = probability.sort(dim=-1, descending=True, stable=True)
-    ordered = ordered * (torch.arange(vocabulary, device=k.device) < k[:, None])
+    place = torch.arange(probability.shape[-1], device=probability.device)
+    ordered = ordered * ((place < top_k) | (top_k == 0))
     ordered = ordered / _total(ordered)
     before = ordered.cumsum(dim=-1) - ordered
     # top_p 1 keeps all, though a rounded sum may pass 1 early; the likeliest token always stays.
-    is_kept = (before < p[:, None]) | (p[:, None] >= 1)
+    is_kept = (before < top_p) | (top_p >= 1)
     is_kept[:, 0] = True
     ordered = ordered * is_kept
     ordered = ordered / _total(ordered)
     return torch.zeros_like(probability).scatter_(-1, order, ordered)
 
 
-def draw(
-    probability: Tensor, params: Sequence[SamplingParams], generators: Sequence[Generator]
-) -> Tensor:
-    """Draw a token (B,) from each row's distribution; what greedy rows get means nothing.
-
-    One uniform number a row, from its own source, is looked up in the row's cumulated
-    probabilities. Racing exponential times for all V tokens, as torch.multinomial does, takes
-    about ten times as long on a CPU.
-    """
+def noise_of(rows: SamplingRows, generators: Sequence[Generator]) -> Tensor:
+    """The next uniform number (B, 1) of each row's own source, on the device; 0 if greedy."""
     # In double precision, so that unlikely tokens of a large vocabulary keep their share.
-    wide = torch.float32 if probability.device.type == "mps" else torch.float64
-    cumulated = probability.to(wide).cumsum(dim=-1)
-    noise = probability.new_zeros(len(params), 1, dtype=wide)
-    for row, (row_params, generator) in enumerate(zip(params, generators, strict=True)):
-        if not row_params.is_greedy:
+    wide = torch.float32 if rows.device.type == "mps" else torch.float64
+    noise = torch.zeros(len(rows.params), 1, dtype=wide)
+    for row, (params, generator) in enumerate(zip(rows.params, generators, strict=True)):
+        if not params.is_greedy:
             noise[row].uniform_(generator=generator)
+    return to_device(noise, wide, rows.device)
+
+
+def draw(probability: Tensor, noise: Tensor) -> Tensor:
+    """Draw a token (B,) from each row's distribution by a uniform number (B, 1) for each.
+
+    The number is looked up in the row's cumulated probabilities. Racing exponential times for all
+    V tokens, as torch.multinomial does, takes about ten times as long on a CPU.
+    """
+    cumulated = probability.to(noise.dtype).cumsum(dim=-1)
     total = cumulated[:, -1:]
     # Below the total even if the product was rounded up: the token found has a probability.
     wanted = torch.minimum(noise * total, torch.nextafter(total, torch.zeros_like(total)))

@@ -18,12 +18,15 @@ class Part:
     """What a step runs of one sequence: ``count`` tokens from the one at ``start`` on.
 
     The last of them may be a ``draft``: tokens that are guessed to come next (``speculation.py``).
+    One that ``joins`` comes out of the queue, and may look at blocks that others fill in this very
+    step.
     """
 
     sequence: Sequence
     start: int
     count: int
     draft: tuple[int, ...] = ()
+    joins: bool = False
 
     @property
     def end(self) -> int:
@@ -134,7 +137,7 @@ class Scheduler:
             if not sequence.generated and sequence.params.prompt_alternatives is None:
                 self.prefix_queries += sequence.length
                 self.prefix_hits += sequence.computed
-            parts.append(Part(sequence, sequence.computed, count))
+            parts.append(Part(sequence, sequence.computed, count, joins=True))
             # At once, so that equal prompts which come together are run once.
             self.blocks.remember(sequence, parts[-1].end)
             budget -= count

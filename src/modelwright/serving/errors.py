@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from modelwright.core.errors import InputError, ModelwrightError
 from modelwright.inference.admission import QueueFullError, ShareReachedError
 from modelwright.inference.background import EngineStoppedError
-from modelwright.inference.engine import ContextLengthError
+from modelwright.inference.prompt_checks import ContextLengthError
 
 INVALID_REQUEST, SERVER_ERROR = "invalid_request_error", "server_error"
 RATE_LIMIT = "rate_limit_error"
