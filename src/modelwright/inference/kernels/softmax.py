@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,9 @@ from modelwright.inference.kernels.vectors import (
     vector,
 )
 
-LEAST_SCORE = np.finfo(np.float32).min
+LEAST_SCORE = float(np.finfo(np.float32).min)
 
-INVERSE_FACTORIALS = tuple(1 / np.prod(range(1, n + 1), dtype=float) for n in range(8))
+INVERSE_FACTORIALS = tuple(1 / math.factorial(n) for n in range(8))
 
 
 @compiled()
@@ -73,7 +74,8 @@ def _softmax(context: Any, scores: Any, count: Any, scale: Any) -> Any:
     return types.float32(types.int64, types.int64, types.float32), generate
 
 
-def _floats(value: float) -> Value:
+def _floats(value: float | np.float32) -> Value:
+    """The same number in all lanes."""
     return ir.Constant(ALL_FLOATS, [float(value)] * LANES)
 
 
@@ -88,9 +90,9 @@ def _exponential(builder: Builder, x: Value) -> Value:
     n = rounded(builder, builder.fmul(x, _floats(LOG2_E)))
     r = multiply_add(builder, n, _floats(-LN2_HIGH), x)
     r = multiply_add(builder, n, _floats(-LN2_LOW), r)
-    series = _floats(np.float32(INVERSE_FACTORIALS[-1]))
+    series = _floats(INVERSE_FACTORIALS[-1])
     for coefficient in reversed(INVERSE_FACTORIALS[:-1]):
-        series = multiply_add(builder, series, r, _floats(np.float32(coefficient)))
+        series = multiply_add(builder, series, r, _floats(coefficient))
     whole = builder.add(builder.fptosi(n, vector(INT32, LANES)), constant(INT32, LANES, 127))
     power_of_two = builder.bitcast(builder.shl(whole, constant(INT32, LANES, 23)), ALL_FLOATS)
     return builder.fmul(series, power_of_two)
