@@ -15,6 +15,7 @@ from modelwright.inference.kernel_network import KernelNetwork
 from modelwright.inference.kernels.attention import attend
 from modelwright.inference.kernels.functions import exponential, rms_norm
 from modelwright.inference.kernels.linear import linear, quantize
+from modelwright.inference.kernels.softmax import softmax
 from modelwright.inference.kv_cache import KVCache
 from modelwright.inference.model_runner import ModelRunner, Network
 from modelwright.inference.networks import make_network, why_no_kernels
@@ -161,22 +162,62 @@ def test_rms_norm() -> None:
     assert torch.allclose(torch.from_numpy(out), expected, atol=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(1, 70), st.integers(0, 69), st.integers(1, 3), st.integers(0, 99))
-def test_attention(length: int, begin: int, group: int, seed: int) -> None:
-    begin = min(begin, length - 1)
-    generator = torch.Generator().manual_seed(seed)
-    queries = torch.randn(group, 32, generator=generator)
-    keys, values = torch.randn(2, 9, 16, 2, 32, generator=generator)
-    blocks = torch.randperm(9, generator=generator)[:5]
-    out = np.empty(group * 32, np.float32)
+def attended(
+    cache: torch.Tensor, blocks: torch.Tensor, queries: torch.Tensor, chosen: tuple[int, int],
+    length: int, step: int, window: int,
+) -> torch.Tensor:  # fmt: skip
+    """What two queries find, and NaN for the others."""
+    out = np.full(tuple(queries.shape), np.nan, np.float32)
+    scale, scratch = np.float32(queries.shape[1] ** -0.5), np.empty((2, 80), np.float32)
     attend(
-        queries.flatten().numpy(), keys.numpy(), values.numpy(), 1, blocks.numpy(), begin, length,
-        np.float32(32**-0.5), np.empty((group, 80), np.float32), out,
+        queries.numpy(), *chosen, *cache.numpy(), 1, blocks.numpy(), length, step, window, scale,
+        scratch, out,
     )  # fmt: skip
-    seen = [rows[blocks].flatten(0, 1)[begin:length, 1] for rows in (keys, values)]
-    expected = torch.nn.functional.scaled_dot_product_attention(queries, seen[0], seen[1])
-    assert torch.allclose(torch.from_numpy(out).view(group, 32), expected, atol=1e-5)
+    return torch.from_numpy(out)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 69),
+    st.integers(1, 80),
+    st.sampled_from([16, 32, 64, 80, 96]),
+    st.booleans(),
+    st.integers(0, 99),
+)
+def test_attention(length: int, window: int, width: int, next_token: bool, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    queries = torch.randn(4, width, generator=generator) * 3
+    cache = torch.randn(2, 9, 16, 2, width, generator=generator)
+    blocks = torch.randperm(9, generator=generator)[:5]
+    cache[:, blocks[-1], length % 16 if length > 64 else 0 :] = np.nan  # not of this text
+    step = int(next_token and length < 64)
+    both = attended(cache, blocks, queries, (0, 2), length, step, window)
+    for query, known in ((0, length), (2, length + step)):
+        seen = [rows[blocks].flatten(0, 1)[max(0, known - window) : known, 1] for rows in cache]
+        expected = torch.nn.functional.scaled_dot_product_attention(queries[query, None], *seen)
+        assert torch.allclose(both[query], expected[0], atol=1e-5)
+        alone = attended(cache, blocks, queries, (query, query), known, 0, window)
+        assert torch.equal(both[query], alone[query])
+    assert both[[1, 3]].isnan().all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 40), st.integers(1, 40), st.floats(0.01, 40), st.integers(0, 99))
+def test_softmax(begin: int, count: int, scale: float, seed: int) -> None:
+    scores = torch.randn(96, generator=torch.Generator().manual_seed(seed)) * 3
+    end, factor = begin + count, np.float32(scale)
+    expected = (scores[begin:end].double() * float(factor)).softmax(dim=0)
+    weights = scores.numpy()
+    total = softmax(weights, begin, end, 16, factor)
+    assert torch.allclose(scores[begin:end].double() / total, expected, atol=1e-6)
+    assert weights[begin:end].max() == 1
+
+
+def test_softmax_of_what_is_not_finite() -> None:
+    for strange in (float("nan"), float("inf")):
+        scores = np.ones(32, np.float32)
+        scores[5] = strange
+        assert np.isnan(softmax(scores, 0, 20, 16, np.float32(1)))
 
 
 def said(

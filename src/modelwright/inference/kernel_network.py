@@ -210,7 +210,6 @@ def _scratch(config: TransformerConfig, tokens: int, threads: int, rank: int = 0
     inner, width = config.intermediate_size, config.hidden_size
     widest = max(queries, inner, width)
     context = -(-config.max_position_embeddings // BLOCK_SIZE) * BLOCK_SIZE
-    group = config.num_attention_heads // config.num_key_value_heads
 
     def floats(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         return np.empty(shape, np.float32)
@@ -227,7 +226,7 @@ def _scratch(config: TransformerConfig, tokens: int, threads: int, rank: int = 0
         gate=floats(tokens, inner),
         up=floats(tokens, inner),
         mixed=floats(tokens, width),
-        scores=floats(threads, group, context),
+        scores=floats(threads, 2, context),
         low=floats(threads, tokens, rank),
         change=floats(threads, tokens, widest),
     )

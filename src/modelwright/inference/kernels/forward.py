@@ -90,7 +90,7 @@ class Scratch(NamedTuple):
     keys, values : float32 (N, K · D)
     gate, up : float32 (N, I)
     mixed : float32 (N, C)
-    scores : float32 (P, H / K, context rounded up to blocks)
+    scores : float32 (P, 2, context rounded up to blocks)
     low, change : float32 (P, N, rank), (P, N, widest)
         Of adapters. Each thread has its own: one may be at the next matrix already.
     """
@@ -227,7 +227,6 @@ def _attention(weights, step, scratch, keys, values, layer, rows, thread, thread
     """Store the tokens' keys and values and let them attend; each thread does its own heads."""
     width, size = weights.head_width, keys.shape[1]
     group = weights.heads // weights.kv_heads
-    scale = np.float32(1 / np.sqrt(width))
     for head in range(thread, weights.kv_heads, threads):
         for row in range(rows):
             cos, sin = weights.cos[step.positions[row]], weights.sin[step.positions[row]]
@@ -239,7 +238,6 @@ def _attention(weights, step, scratch, keys, values, layer, rows, thread, thread
             copy(key, keys[block, place, head])
             value = scratch.values[row, head * width : (head + 1) * width]
             copy(value, values[block, place, head])
-        # After all are stored, as a sequence may share blocks with another of this step.
         for row in range(rows):
             cos, sin = weights.cos[step.positions[row]], weights.sin[step.positions[row]]
             for number in range(head * group, (head + 1) * group):
@@ -247,13 +245,38 @@ def _attention(weights, step, scratch, keys, values, layer, rows, thread, thread
                 if weights.has_head_norms:
                     rms_norm(query, weights.query_norm[layer], weights.epsilon, query)
                 rotate(query, cos, sin)
-            length = step.positions[row] + 1
-            own = slice(head * group * width, (head + 1) * group * width)
+        # After all are stored, as a sequence may share blocks with another of this step.
+        row = 0
+        while row < rows:
+            row += _attend(weights, step, scratch, keys, values, head, layer, row, rows, thread)
+
+
+@compiled()
+def _attend(weights, step, scratch, keys, values, head, layer, row, rows, thread):
+    """Let the heads that share a key/value head attend, for one token or two; returns how many.
+
+    Two queries at a time read a key once: those of two tokens of a text, or else of two heads.
+    """
+    width, heads, group = weights.head_width, weights.heads, weights.heads // weights.kv_heads
+    shape = (scratch.queries.shape[0] * heads, width)
+    queries, found = scratch.queries.reshape(shape), scratch.found.reshape(shape)
+    blocks, length = step.blocks[step.rows[row]], step.positions[row] + 1
+    window, scale = weights.windows[layer], np.float32(1 / np.sqrt(width))
+    scores = scratch.scores[thread]
+    first, end = row * heads + head * group, row * heads + (head + 1) * group
+    if row + 1 < rows and step.rows[row + 1] == step.rows[row]:
+        for query in range(first, end):
             attend(
-                scratch.queries[row, own], keys, values, head, step.blocks[step.rows[row]],
-                max(0, length - weights.windows[layer]), length, scale,
-                scratch.scores[thread], scratch.found[row, own],
+                queries, query, query + heads, keys, values, head, blocks, length, 1, window,
+                scale, scores, found,
             )  # fmt: skip
+        return 2
+    for query in range(first, end, 2):
+        attend(
+            queries, query, min(query + 1, end - 1), keys, values, head, blocks, length, 0, window,
+            scale, scores, found,
+        )  # fmt: skip
+    return 1
 
 
 @compiled(cache=True)

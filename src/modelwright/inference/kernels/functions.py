@@ -75,6 +75,20 @@ def copy(x, out):
 
 
 @compiled()
+def fill(x, value):
+    """Write the value over all of x."""
+    for index in range(x.shape[0]):
+        x[index] = value
+
+
+@compiled()
+def multiply(x, factor):
+    """Multiply x in place."""
+    for index in range(x.shape[0]):
+        x[index] *= factor
+
+
+@compiled()
 def rms_norm(x, weight, epsilon, out):
     """Write x / √(mean x² + ε) · weight, all float32 (width,) but ε."""
     width = x.shape[0]

@@ -23,6 +23,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from modelwright.inference.kernels.vectors import (
+    ALL_FLOATS,
     FLOAT,
     INT8,
     INT16,
@@ -39,7 +40,7 @@ from modelwright.inference.kernels.vectors import (
     products_of_pairs,
     splat,
     store,
-    total,
+    totals,
     vector,
 )
 
@@ -55,8 +56,6 @@ OUTPUTS, ROWS = 4, 2
 
 PREFETCH = 8
 """How many tiles ahead weights are fetched."""
-
-ALL_FLOATS = vector(FLOAT, LANES)
 
 
 class Operands:
@@ -260,16 +259,14 @@ def _tile(builder: Builder, kind: Any, outputs: int, rows: int, given: Operands)
             for row, place in enumerate(sums[output]):
                 before = builder.load(place)
                 builder.store(kind.add(builder, before, some, inputs[row], scale), place)
-    for output in range(outputs):
-        for row in range(rows):
-            vectors = builder.load(sums[output][row])
-            if kind.sums.element != FLOAT:
-                vectors = builder.sitofp(vectors, ALL_FLOATS)
-            value = total(builder, vectors)
-            if kind.sums.element != FLOAT:
-                value = builder.fmul(value, load(builder, scales[output], FLOAT))
-            if kind.is_integer:
-                x_scale = builder.add(given.x_scale, number(4 * row))
-                value = builder.fmul(value, load(builder, x_scale, FLOAT))
-            y = builder.add(nth(given.y, given.y_stride, row), number(4 * output))
-            store(builder, value, y)
+    for row in range(rows):
+        vectors = [builder.load(output[row]) for output in sums]
+        if kind.sums.element != FLOAT:
+            vectors = [builder.sitofp(one, ALL_FLOATS) for one in vectors]
+        values = totals(builder, vectors)
+        if kind.sums.element != FLOAT:
+            values = builder.fmul(values, load(builder, given.scale, vector(FLOAT, outputs)))
+        if kind.is_integer:
+            x_scale = load(builder, builder.add(given.x_scale, number(4 * row)), FLOAT)
+            values = builder.fmul(values, splat(builder, x_scale, outputs))
+        store(builder, values, nth(given.y, given.y_stride, row))

@@ -6,6 +6,7 @@ integers, nor in an order that stays the same. So the inner loops are written do
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import llvmlite.binding
@@ -26,6 +27,9 @@ FLOAT = ir.FloatType()
 def vector(element: Any, count: int) -> Any:
     """The type of so many elements."""
     return ir.VectorType(element, count)
+
+
+ALL_FLOATS = vector(FLOAT, LANES)
 
 
 def address(builder: Builder, base: Value, index: Value, stride: int) -> Value:
@@ -86,17 +90,48 @@ def products_of_pairs(builder: Builder, x: Value, y: Value) -> Value:
     return builder.add(even, odd)
 
 
-def total(builder: Builder, floats: Value) -> Value:
-    """The sum of all lanes, halves onto halves."""
-    count = floats.type.count
-    while count > 1:
-        count //= 2
-        low = _chosen(builder, floats, range(count))
-        high = _chosen(builder, floats, range(count, 2 * count))
-        floats = builder.fadd(low, high)
-    return builder.extract_element(floats, ir.Constant(INT32, 0))
+def rounded(builder: Builder, x: Value) -> Value:
+    """The nearest whole numbers, float32."""
+    kind = ir.FunctionType(x.type, [x.type])
+    name = f"llvm.nearbyint.v{x.type.count}f32"
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [x])
 
 
-def _chosen(builder: Builder, value: Value, lanes: range) -> Value:
+def added(builder: Builder, x: Value, y: Value) -> Value:
+    """The sum, float32."""
+    return builder.fadd(x, y)
+
+
+def total(builder: Builder, floats: Value, joined: Callable[..., Value] = added) -> Value:
+    """The sum of all lanes, halves onto halves; or what else joins two."""
+    result = totals(builder, [floats], joined)
+    return builder.extract_element(result, ir.Constant(INT32, 0))
+
+
+def totals(builder: Builder, vectors: list[Value], joined: Callable[..., Value] = added) -> Value:
+    """A vector of the sums of each one's lanes, each as :func:`total` has it.
+
+    While there are several, two are halved into one, which has both's halves side by side: half the
+    instructions. There have to be a power of two of them, and no more than lanes.
+    """
+    length, parts = vectors[0].type.count, 1
+    while length > 1:
+        length //= 2
+        if len(vectors) > 1:
+            pairs = list(zip(vectors[::2], vectors[1::2], strict=True))
+            parts *= 2
+        else:
+            pairs = [(vectors[0], None)]
+        low = [2 * length * part + lane for part in range(parts) for lane in range(length)]
+        high = [lane + length for lane in low]
+        vectors = [
+            joined(builder, _chosen(builder, x, low, y), _chosen(builder, x, high, y))
+            for x, y in pairs
+        ]
+    return vectors[0]
+
+
+def _chosen(builder: Builder, x: Value, lanes: Sequence[int], y: Value | None = None) -> Value:
+    """Those lanes of x, or of x with y behind it."""
     mask = ir.Constant(vector(INT32, len(lanes)), list(lanes))
-    return builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), mask)
+    return builder.shuffle_vector(x, ir.Constant(x.type, ir.Undefined) if y is None else y, mask)
