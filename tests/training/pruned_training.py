@@ -2,7 +2,8 @@
 
 python -m torch.distributed.run --nproc-per-node 2 pruned_training.py SHARDS TOKENIZER OUT STEP ...
 
-Each STEP is that of a measurement, for one run after the other; 0 gives nothing up.
+OUT and STEP may come several times, for one run after the other; each STEP is that of a
+measurement, and 0 gives nothing up.
 """
 
 from __future__ import annotations
@@ -59,10 +60,10 @@ def run(shards: Path, tokenizer: Path, out: Path, step: int) -> Told:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    *folders, out = map(Path, sys.argv[1:4])
+    shards, tokenizer = map(Path, sys.argv[1:3])
     if is_follower():
         follow()
     else:
         with leading():
-            for step in sys.argv[4:]:
-                run(*folders, out, int(step))
+            for out, step in zip(sys.argv[3::2], sys.argv[4::2], strict=True):
+                run(shards, tokenizer, Path(out), int(step))

@@ -2,7 +2,7 @@
 
 python -m torch.distributed.run --nproc-per-node 2 ranked_training.py HOW OBJECTIVE OUT STEPS ...
 
-OUT and STEPS may come several times, for one run after the other.
+All four may come several times, for one run after the other.
 """
 
 from __future__ import annotations
@@ -131,8 +131,8 @@ def batches() -> ExampleBatches[Batch]:
 
 if __name__ == "__main__":
     dist.init_process_group("gloo")
-    how, objective, *runs = sys.argv[1:]
-    for out, steps in zip(runs[::2], runs[1::2], strict=True):
+    given = sys.argv[1:]
+    for how, objective, out, steps in zip(*(given[start::4] for start in range(4)), strict=True):
         train(Path(out), how == "shards", objective, int(steps))
         dist.barrier()
     dist.destroy_process_group()

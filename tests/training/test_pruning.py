@@ -69,17 +69,17 @@ def test_several_processes_give_up_together(folders: tuple[Path, Path], tmp_path
     script = Path(__file__).with_name("pruned_training.py")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 
-    def together(out: Path, *steps: int) -> None:
-        command = [*launcher, "--nproc-per-node", "2", script, *folders, out, *map(str, steps)]
+    def together(*runs: tuple[str, int]) -> None:
+        command = [*launcher, "--nproc-per-node", "2", script, *folders]
+        command += [str(part) for name, step in runs for part in (tmp_path / name, step)]
         done = subprocess.run(
             command, env=ENVIRONMENT, capture_output=True, text=True, timeout=240, check=False
         )
         assert done.returncode == 0, done.stderr[-3000:]
 
-    together(tmp_path / "whole", 0)
-    together(tmp_path / "pruned", 2, 6)  # the others wait for what comes next
+    together(("whole", 0), ("pruned", 2), ("pruned", 6))  # the others wait for what comes next
     assert checkpoint(tmp_path / "pruned") == "step-00000006"
-    together(tmp_path / "pruned", 0)
+    together(("pruned", 0))
     whole, pruned = ((tmp_path / name / WEIGHTS).read_bytes() for name in ("whole", "pruned"))
     assert pruned == whole
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -18,16 +19,50 @@ from modelwright.training.parallel.shares import micro_rows, share
 from modelwright.training.parallel.world import World
 
 HOW = ("copies", "shards")
+OBJECTIVES = ("next_token", "distillation")
 
 
-def together(how: str, objective: str, *runs: tuple[Path, int]) -> None:
-    """Train with two processes, in these folders to these steps."""
+Run = tuple[str, str, Path, int]
+"""How and with which objective to train, in which folder, and to which step."""
+
+
+def together(runs: list[Run]) -> None:
+    """Train with two processes, one run after the other."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", "2", str(Path(__file__).with_name("ranked_training.py"))]
-    command += [how, objective, *(str(part) for run in runs for part in run)]
+    command += [str(part) for run in runs for part in run]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All runs of this file: starting two processes takes much longer than the training."""
+    root = tmp_path_factory.mktemp("trained")
+    for objective in OBJECTIVES:
+        (root / objective).mkdir()
+        for steps in (1, 3):
+            train(root / objective / f"one-{steps}", False, objective, steps)
+    first, second = list[Run](), list[Run]()
+    for how, objective in product(HOW, OBJECTIVES):
+        folder = root / f"{how}-{objective}"
+        shutil.copytree(root / objective / "one-3", folder / "one_two")
+        for name, steps in (("started", 1), ("two", 3), ("one_two", 4), ("whole", 5), ("cut", 2)):
+            first.append((how, objective, folder / name, steps))
+        for name, steps in (("two", 4), ("one_two", 6), ("cut", 5)):
+            second.append((how, objective, folder / name, steps))
+    together(first)
+    for how, objective in product(HOW, OBJECTIVES):
+        folder = root / f"{how}-{objective}"
+        shutil.copytree(folder / "two", folder / "two_one")
+        for steps in (4, 6):
+            train(folder / "two_one", False, objective, steps)
+    for objective in OBJECTIVES:
+        for steps in (4, 6):
+            train(root / objective / "one-3", False, objective, steps)
+    together(second)
+    return root
 
 
 def saved(folder: Path) -> dict[str, torch.Tensor]:
@@ -64,12 +99,11 @@ def losses_and_norms(folder: Path) -> list[list[float]]:
 
 
 @pytest.mark.parametrize("how", HOW)
-@pytest.mark.parametrize("objective", ["next_token", "distillation"])
-def test_two_processes_equal_one(tmp_path: Path, how: str, objective: str) -> None:
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_two_processes_equal_one(trained: Path, how: str, objective: str) -> None:
     """After one step Muon's and AdamW's averages are the gradient times a constant."""
-    train(tmp_path / "one", False, objective, 1)
-    together(how, objective, (tmp_path / "two", 1))
-    one_saved, two_saved = saved(tmp_path / "one"), saved(tmp_path / "two")
+    folders = trained / objective / "one-1", trained / f"{how}-{objective}" / "started"
+    one_saved, two_saved = map(saved, folders)
     assert_close(two_saved, one_saved)
     gradients, theirs = (
         torch.cat(
@@ -78,33 +112,22 @@ def test_two_processes_equal_one(tmp_path: Path, how: str, objective: str) -> No
         for found in (one_saved, two_saved)
     )
     assert (gradients - theirs).norm() < 1e-6 * gradients.norm()
-    one, two = (
-        json.loads(next((tmp_path / name).glob("*/state.json")).read_text())
-        for name in ("one", "two")
-    )
+    one, two = (json.loads(next(folder.glob("*/state.json")).read_text()) for folder in folders)
     assert two["tokens"] == one["tokens"]  # filling is not counted
     ((_, *loss_and_norm, _, _, _),) = one["guard"]["steps"]
     assert two["guard"]["steps"][0][1:3] == pytest.approx(loss_and_norm, rel=1e-6)
 
 
 @pytest.mark.parametrize("how", HOW)
-@pytest.mark.parametrize("objective", ["next_token", "distillation"])
-def test_another_number_of_processes_goes_on(tmp_path: Path, how: str, objective: str) -> None:
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_another_number_of_processes_goes_on(trained: Path, how: str, objective: str) -> None:
     """The first step after the change, from one checkpoint; and what three steps come to."""
-    one, two, one_two, two_one = (tmp_path / name for name in ("one", "two", "one_two", "two_one"))
-    train(one, False, objective, 3)
-    shutil.copytree(one, one_two)
-    together(how, objective, (two, 3), (one_two, 4))
-    shutil.copytree(two, two_one)
-    train(one, False, objective, 4)
-    train(two_one, False, objective, 4)
-    together(how, objective, (two, 4), (one_two, 6))
+    one, folder = trained / objective / "one-3", trained / f"{how}-{objective}"
+    one_two, two_one, two = (folder / name for name in ("one_two", "two_one", "two"))
     for changed, stayed in ((one_two, one), (two_one, two)):
-        found, wanted = (load_file(gradients_file(folder, 4)) for folder in (changed, stayed))
+        found, wanted = (load_file(gradients_file(place, 4)) for place in (changed, stayed))
         assert found.keys() == wanted.keys()
         assert all(distance(found, wanted, name) < 1e-6 for name in wanted)
-    train(one, False, objective, 6)
-    train(two_one, False, objective, 6)
     wanted = saved(one)
     for changed in (one_two, two_one):
         found = saved(changed)
@@ -119,10 +142,9 @@ def test_another_number_of_processes_goes_on(tmp_path: Path, how: str, objective
 
 
 @pytest.mark.parametrize("how", HOW)
-def test_two_processes_resume_bit_identically(tmp_path: Path, how: str) -> None:
-    together(how, "next_token", (tmp_path / "whole", 5), (tmp_path / "cut", 2))
-    together(how, "next_token", (tmp_path / "cut", 5))
-    whole, cut = saved(tmp_path / "whole"), saved(tmp_path / "cut")
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_two_processes_resume_bit_identically(trained: Path, how: str, objective: str) -> None:
+    whole, cut = (saved(trained / f"{how}-{objective}" / name) for name in ("whole", "cut"))
     assert all(torch.equal(cut[name], tensor) for name, tensor in whole.items())
 
 
