@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from modelwright.compression.calibration import Rewriter, rewrite_blocks
-from modelwright.compression.measures import SEQUENCES, Measures, measure, table
+from modelwright.compression.measures import Measures, measure, table
 from modelwright.compression.pruning import largest, two_of_four
 from modelwright.compression.recovery import recover
 from modelwright.compression.rewriters import AWQ, GPTQ, IntegerForm, Wanda
@@ -183,7 +183,7 @@ def _length(job: Job[CompressSettings], model: CausalLM) -> int:
 def _measured(
     when: str, folder: Path, held_out: TextSample, job: Job[CompressSettings]
 ) -> Measures:
-    engine = Engine.load(folder, max_sequences=max(SEQUENCES), device=job.settings.device)
+    engine = Engine.load(folder, device=job.settings.device)
     if when == "before" and is_quantized(engine.model):
         raise InputError(
             "the model is quantized already",

@@ -53,7 +53,8 @@ def measure(
     Parameters
     ----------
     engine : Engine
-        Runs it; with room for as many sequences as are tried.
+        Runs it in plain PyTorch, as evaluation does; its speed is that of the engine that is
+        served.
     folder : Path
         Where it lies.
     texts : sequence of str
@@ -64,14 +65,18 @@ def measure(
         Called with the number of bytes of text that are scored.
     """
     bits = bits_per_byte(engine, texts, on_progress) if texts else None
-    tried = SEQUENCES if new_tokens else ()
-    speeds = {count: tokens_per_second(engine, count, new_tokens) for count in tried}
+    speeds = _speeds(engine, new_tokens) if new_tokens else {}
     return Measures(weight_bytes(folder), bits, speeds)
 
 
 def weight_bytes(folder: Path) -> int:
     """Size of a model's weights on disk."""
     return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+
+
+def _speeds(engine: Engine, new_tokens: int) -> dict[int, float]:
+    served = Engine(engine.model, engine.tokenizer, max_sequences=max(SEQUENCES), weights="auto")
+    return {count: tokens_per_second(served, count, new_tokens) for count in SEQUENCES}
 
 
 def tokens_per_second(engine: Engine, sequences: int, new_tokens: int) -> float:
