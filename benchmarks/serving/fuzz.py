@@ -4,14 +4,17 @@ python benchmarks/serving/fuzz.py [--requests 10000] [--schemathesis PATH]
 
 Needs Schemathesis 4, best in an environment of its own. Serves a small model of random weights and
 lets Schemathesis send requests until there were so many, which is read from the server's log;
-prints how often each status was answered, by route. Then asks every route of a server that has keys
-without one. Exit code 1 if an answer was 5xx, did not fit its schema, or came without a key.
+prints how often each status was answered, by route. Of seven bodies in eight, what no schema can
+say is put right (``fuzz_hooks.py``), so that many get past the first checks. Then asks every route
+of a server that has keys without one. Exit code 1 if an answer was 5xx, did not fit its schema, or
+came without a key.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -69,6 +72,11 @@ def fuzz(model: Path, log: Path, schemathesis: str, wanted: int) -> bool:
                 text=True,
                 check=False,
                 cwd=log.parent,  # where it keeps a folder of its own
+                env={
+                    **os.environ,
+                    "SCHEMATHESIS_HOOKS": "fuzz_hooks",
+                    "PYTHONPATH": str(Path(__file__).parent),
+                },
             )
             if run.returncode not in (0, 1):
                 raise SystemExit(run.stdout + run.stderr)

@@ -222,6 +222,25 @@ def test_health_and_openapi(server: Server) -> None:
     assert {CHAT, TEXT, "/v1/models", "/v1/models/{name}", "/health", "/"} <= paths.keys()
 
 
+def test_openapi_says_which_values_ask_for_nothing(server: Server) -> None:
+    schemas = httpx2.get(server.address + "/openapi.json").json()["components"]["schemas"]
+    said = {
+        (body, name): field["enum"]
+        for body in ("ChatCompletionRequest", "CompletionRequest", "ResponseRequest")
+        for name, field in schemas[body]["properties"].items()
+        if field.get("description") == "not supported by this server"
+    }
+    assert said["ChatCompletionRequest", "store"] == [False, None]
+    assert said["ResponseRequest", "service_tier"] == ["auto", "default", None]
+    assert said["ResponseRequest", "include"] == [[], None]
+    for (body, name), allowed in said.items():
+        if body == "CompletionRequest":
+            for value in allowed:
+                answer = post(server, TEXT, json.dumps({**GOOD_TEXT, name: value}))
+                assert answer.status_code == 200, name
+            assert post(server, TEXT, json.dumps({**GOOD_TEXT, name: "x"})).status_code == 400
+
+
 def test_health_tells_of_a_base_model_and_of_a_stopped_engine(scripted: Callable) -> None:
     engine, _ = scripted("x")
     with running(engine, is_chat=False) as server:

@@ -43,6 +43,8 @@ DEFAULT_TEMPERATURE = 0.7
 
 
 Alternatives = Annotated[int, Field(ge=0, le=MOST_ALTERNATIVES)]
+StopString = Annotated[Text, Field(min_length=1)]
+StopStrings = Annotated[list[StopString], Field(max_length=MAX_STOP_STRINGS)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 
 
@@ -111,9 +113,9 @@ class GenerationRequest(StrictRequest):
     n: Annotated[int, Field(ge=1, le=MOST_CHOICES)] | None = None
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
     stop: Annotated[
-        tuple[Annotated[Text, Field(min_length=1)], ...],
+        tuple[StopString, ...],
         Field(max_length=MAX_STOP_STRINGS),
-        BeforeValidator(_stop_strings, json_schema_input_type=str | list[str] | None),
+        BeforeValidator(_stop_strings, json_schema_input_type=StopString | StopStrings | None),
     ] = ()
     stream: bool | None = None
     stream_options: StreamOptions | None = None
