@@ -6,15 +6,15 @@ one accumulator, and its lanes at the end.
 
 Weights are float32, bfloat16, or integers with a scale:
 
-Those in float32 are read where the model has them, row after row. The others are laid out as they
-are read: of :data:`OUTPUTS` rows together, what one step reads of the first, the second, ..., then
-what the next step reads. So the memory gives one stream, which it does fastest.
-
 - int8: one byte each, one scale an output. Inputs are integers of 16 bits, up to
   ``LARGEST_INPUT`` in size, with one scale a row, sums are exact.
 - int4: byte j of the 16 of a group holds weight j of the group in its lower and j + 16 in its upper
   half, two's complement; one scale for each group of 32. Inputs as for int8; sums of a group are
   exact, and added in float32.
+
+Those in float32 are read where the model has them, row after row. The others are laid out as they
+are read: of :data:`OUTPUTS` rows together, what one step reads of the first, the second, ..., then
+what the next step reads. So the memory gives one stream, which it does fastest.
 """
 
 from __future__ import annotations
