@@ -64,13 +64,15 @@ def new_cache(config: TransformerConfig) -> KVCache:
     return KVCache(config, 40, CPU, torch.float32)
 
 
-def dequantized(matrix: PackedMatrix, width: int) -> torch.Tensor:
+def dequantized(matrix: PackedMatrix, outputs: int, width: int) -> torch.Tensor:
     """What a packed matrix stands for, worked out one weight after the other."""
     weights, scales = matrix.weights, matrix.scales
+    if weights.dim() == 4:  # panels of rows, step after step
+        weights = weights.transpose(1, 2).flatten(2).flatten(0, 1)[:outputs]
     if matrix.scales.dim() == 1:
         return weights.float() * scales[:, None] if len(scales) else weights.float()
-    out = torch.empty(len(weights), width)
-    for row in range(len(weights)):
+    out = torch.empty(outputs, width)
+    for row in range(outputs):
         for column in range(width):
             group, place = divmod(column, 32)
             byte = int(weights[row, group * 16 + place % 16])
@@ -107,7 +109,7 @@ def test_products(
     weight = torch.randn(outputs, 32 * groups, generator=generator)
     x = torch.randn(rows, 32 * groups, generator=generator) * 3
     matrix = pack_weight(weight, weight_format)
-    meant = dequantized(matrix, 32 * groups)
+    meant = dequantized(matrix, outputs, 32 * groups)
     got = product(matrix, outputs, x, threads)
     expected = x.double() @ meant.double().T
     # Inputs of integer weights are rounded to 1/4095 of the largest.
@@ -123,7 +125,7 @@ def test_products(
 def test_rounded_weights_are_near(weight_format: str, error: float) -> None:
     weight = torch.randn(8, 256, generator=torch.Generator().manual_seed(0))
     matrix = pack_weight(weight, weight_format)
-    difference = dequantized(matrix, 256) - weight
+    difference = dequantized(matrix, 8, 256) - weight
     assert 0 < difference.norm() / weight.norm() < error
 
 

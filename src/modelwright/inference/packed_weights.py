@@ -6,13 +6,21 @@ How integers are laid out is said in ``kernels/tiles.py``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from modelwright.inference.kernels.linear import BFLOAT16, FLOAT32, INT4, INT8, product_address
-from modelwright.inference.kernels.tiles import GROUP
+from modelwright.inference.kernels.tiles import (
+    GROUP,
+    OUTPUTS,
+    BFloat16,
+    Int4,
+    Int8,
+    step_bytes,
+)
 from modelwright.models.quantization import integers
 from modelwright.models.quantization.int4 import Int4Linear
 from modelwright.models.quantization.int8 import Int8Linear
@@ -23,15 +31,16 @@ WeightFormat = Literal["float32", "bfloat16", "int8", "int4"]
 
 @dataclass(frozen=True)
 class PackedMatrix:
-    """One matrix (outputs, width), row after row.
+    """One matrix (outputs, width).
 
     Attributes
     ----------
     kind : int
         Its format, as ``kernels/linear.py`` numbers them.
     weights : Tensor
-        float32 or bfloat16 (outputs, width); int8 (outputs, width) or, for int4, uint8
-        (outputs, width / 2).
+        float32 (outputs, width); others (panels, steps, ``OUTPUTS``, elements of a step), where a
+        panel is ``OUTPUTS`` rows, with rows of zeros behind the last: bfloat16, int8 or, for int4,
+        uint8, with two weights in an element.
     scales : Tensor
         float32: (outputs,) for int8, (outputs, width / ``GROUP``) for int4; else empty.
     """
@@ -74,14 +83,14 @@ def pack_weight(weight: Tensor, to: WeightFormat) -> PackedMatrix:
     if to == "float32":
         return PackedMatrix(FLOAT32, weight.float().contiguous(), torch.zeros(0))
     if to == "bfloat16":
-        return PackedMatrix(BFLOAT16, weight.bfloat16().contiguous(), torch.zeros(0))
+        return PackedMatrix(BFLOAT16, _in_panels(weight.bfloat16(), BFloat16()), torch.zeros(0))
     if to == "int8":
         return _int8(*quantize(weight, integers.INT8))
     return _int4(*quantize(weight, integers.INT4, weight.shape[1] // GROUP))
 
 
 def _int8(rounded: Tensor, scales: Tensor) -> PackedMatrix:
-    return PackedMatrix(INT8, rounded.contiguous(), scales[:, 0].contiguous())
+    return PackedMatrix(INT8, _in_panels(rounded, Int8()), scales[:, 0].contiguous())
 
 
 def _int4(rounded: Tensor, scales: Tensor) -> PackedMatrix:
@@ -89,4 +98,12 @@ def _int4(rounded: Tensor, scales: Tensor) -> PackedMatrix:
     scales = scales.repeat_interleave(finer, dim=1)
     groups = rounded.reshape(len(rounded), -1, GROUP).to(torch.uint8)
     low, high = groups[..., : GROUP // 2] & 15, groups[..., GROUP // 2 :] & 15
-    return PackedMatrix(INT4, torch.flatten(low | (high << 4), 1).contiguous(), scales.contiguous())
+    rows = torch.flatten(low | (high << 4), 1)
+    return PackedMatrix(INT4, _in_panels(rows, Int4()), scales.contiguous())
+
+
+def _in_panels(rows: Tensor, kind: Any) -> Tensor:
+    """Lay rows (outputs, elements) out as the tiles read them."""
+    elements = step_bytes(kind) // rows.element_size()
+    rows = F.pad(rows, (0, 0, 0, -len(rows) % OUTPUTS))
+    return rows.view(-1, OUTPUTS, rows.shape[1] // elements, elements).transpose(1, 2).contiguous()

@@ -11,6 +11,10 @@ Weights are float32, bfloat16, or integers with a scale:
 - int4: byte j of the 16 of a group holds weight j of the group in its lower and j + 16 in its upper
   half, two's complement; one scale for each group of 32. Inputs as for int8; sums of a group are
   exact, and added in float32.
+
+Those in float32 are read where the model has them, row after row. The others are laid out as they
+are read: of :data:`OUTPUTS` rows together, what one step reads of the first, the second, ..., then
+what the next step reads. So the memory gives one stream, which it does fastest.
 """
 
 from __future__ import annotations
@@ -57,6 +61,9 @@ OUTPUTS, ROWS = 4, 2
 PREFETCH = 8
 """How many tiles ahead weights are fetched."""
 
+LINE = 64
+"""Bytes that the memory gives at once."""
+
 
 class Operands:
     """What a tile is given: addresses and distances in bytes, all int64.
@@ -72,7 +79,7 @@ class Operands:
 class Float32:
     """Weights in float32."""
 
-    step, is_integer = LANES, False
+    step, is_integer, is_interleaved = LANES, False, False
     sums = ALL_FLOATS
     bits = 32
 
@@ -92,6 +99,7 @@ class Float32:
 class BFloat16(Float32):
     """Weights in bfloat16, the upper half of a float32."""
 
+    is_interleaved = True
     bits = 16
 
     def weights(self, builder: Builder, weight: Value, index: Value) -> list[Value]:
@@ -103,7 +111,7 @@ class BFloat16(Float32):
 class Int8:
     """Weights in int8."""
 
-    step, is_integer = 2 * LANES, True
+    step, is_integer, is_interleaved = 2 * LANES, True, True
     sums = vector(INT32, LANES)
     bits = 8
 
@@ -121,7 +129,7 @@ class Int8:
 class Int4:
     """Weights in int4, in groups."""
 
-    step, is_integer = GROUP, True
+    step, is_integer, is_interleaved = GROUP, True, True
     sums = vector(FLOAT, GROUP // 4)
     bits = 4
 
@@ -146,6 +154,11 @@ class Int4:
         )
         factor = splat(builder, load(builder, scale, FLOAT), self.sums.count)
         return multiply_add(builder, builder.sitofp(exact, self.sums), factor, sums)
+
+
+def step_bytes(kind: Any) -> int:
+    """Bytes that a step reads of an output's weights."""
+    return int(kind.step * kind.bits // 8)
 
 
 def make_tile(kind: Any, outputs: int, rows: int) -> Any:
@@ -188,9 +201,16 @@ def make_product(kind: Any) -> Any:
 def _product(builder: Builder, kind: Any, w: Value, ws: Value, s: Value, ss: Value, x: Value,
              xs: Value, xq: Value, y: Value, ys: Value, width: Value, rows: Value, first: Value,
              end: Value) -> None:  # fmt: skip
+    def weights_of(output: Value) -> Value:
+        if not kind.is_interleaved:
+            return builder.add(w, builder.mul(output, ws))
+        place = builder.urem(output, ir.Constant(INT64, OUTPUTS))
+        panel = builder.add(w, builder.mul(builder.sub(output, place), ws))
+        return address(builder, panel, place, step_bytes(kind))
+
     def run(outputs: int, at_once: int, output: Value, row: Value) -> None:
         arguments = [
-            builder.add(w, builder.mul(output, ws)), ws,
+            weights_of(output), ws,
             builder.add(s, builder.mul(output, ss)), ss,
             builder.add(x, builder.mul(row, xs)), xs, address(builder, xq, row, 4),
             builder.add(address(builder, y, output, 4), builder.mul(row, ys)), ys, width,
@@ -236,7 +256,8 @@ def _tile(builder: Builder, kind: Any, outputs: int, rows: int, given: Operands)
     def nth(base: Value, stride: Value, index: int) -> Value:
         return builder.add(base, builder.mul(stride, number(index)))
 
-    weights = [nth(given.weight, given.weight_stride, output) for output in range(outputs)]
+    between = number(step_bytes(kind)) if kind.is_interleaved else given.weight_stride
+    weights = [nth(given.weight, between, output) for output in range(outputs)]
     scales = [nth(given.scale, given.scale_stride, output) for output in range(outputs)]
     xs = [nth(given.x, given.x_stride, row) for row in range(rows)]
     sums = [[cgutils.alloca_once(builder, kind.sums) for _ in xs] for _ in weights]
@@ -245,15 +266,12 @@ def _tile(builder: Builder, kind: Any, outputs: int, rows: int, given: Operands)
     with cgutils.for_range_slice(
         builder, number(0), given.width, number(kind.step), intp=INT64
     ) as (index, _):
+        at = builder.mul(index, number(OUTPUTS)) if kind.is_interleaved else index
         if rows == 1:
-            # Weights that are read once come from the memory, which begins to fetch a row too late.
-            offset = builder.lshr(builder.mul(index, number(kind.bits)), number(3))
-            for weight in weights:
-                ahead = builder.mul(given.weight_stride, number(PREFETCH * outputs))
-                prefetch(builder, builder.add(weight, builder.add(ahead, offset)))
+            _fetch_ahead(builder, kind, weights, at, given.weight_stride)
         inputs = [kind.inputs(builder, x, index) for x in xs]
         for output, weight in enumerate(weights):
-            some = kind.weights(builder, weight, index)
+            some = kind.weights(builder, weight, at)
             group = builder.udiv(index, number(GROUP))
             scale = address(builder, scales[output], group, 4)
             for row, place in enumerate(sums[output]):
@@ -270,3 +288,19 @@ def _tile(builder: Builder, kind: Any, outputs: int, rows: int, given: Operands)
             x_scale = load(builder, builder.add(given.x_scale, number(4 * row)), FLOAT)
             values = builder.fmul(values, splat(builder, x_scale, outputs))
         store(builder, values, nth(given.y, given.y_stride, row))
+
+
+def _fetch_ahead(
+    builder: Builder, kind: Any, weights: list[Value], index: Value, stride: Value
+) -> None:
+    """Weights that are read once come from the memory, which begins to fetch a row too late."""
+    tiles = builder.mul(stride, ir.Constant(INT64, PREFETCH * len(weights)))
+    bits = builder.mul(index, ir.Constant(INT64, kind.bits))
+    ahead = builder.add(tiles, builder.lshr(bits, ir.Constant(INT64, 3)))
+    if kind.is_interleaved:
+        several = range(0, step_bytes(kind) * len(weights), LINE)
+        starts = [builder.add(weights[0], ir.Constant(INT64, start)) for start in several]
+    else:
+        starts = weights
+    for start in starts:
+        prefetch(builder, builder.add(start, ahead))
