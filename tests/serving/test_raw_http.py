@@ -222,6 +222,14 @@ def test_health_and_openapi(server: Server) -> None:
     assert {CHAT, TEXT, "/v1/models", "/v1/models/{name}", "/health", "/"} <= paths.keys()
 
 
+def test_openapi_tells_of_streams_and_of_all_statuses(server: Server) -> None:
+    paths = httpx2.get(server.address + "/openapi.json").json()["paths"]
+    for path in (CHAT, TEXT, "/v1/responses"):
+        answers = paths[path]["post"]["responses"]["200"]["content"]
+        assert answers.keys() == {"application/json", "text/event-stream"}, path
+    assert "409" in paths["/feedback/{id}"]["delete"]["responses"]
+
+
 def test_openapi_says_which_values_ask_for_nothing(server: Server) -> None:
     schemas = httpx2.get(server.address + "/openapi.json").json()["components"]["schemas"]
     said = {

@@ -13,6 +13,7 @@ from modelwright.core.errors import InputError
 from modelwright.data.feedback.record import Feedback, Source, id_of
 from modelwright.data.feedback.table import FeedbackTable
 from modelwright.serving.api.routes import ERRORS, require_json
+from modelwright.serving.errors import ErrorResponse
 
 SOURCE: Source = "chat"
 
@@ -35,7 +36,7 @@ class KeptFeedback(BaseModel):
 
 def feedback_router(table: FeedbackTable | None) -> APIRouter:
     """The routes; without a table they say that nothing is kept."""
-    router = APIRouter(prefix="/feedback", responses=ERRORS)
+    router = APIRouter(prefix="/feedback", responses={**ERRORS, 409: {"model": ErrorResponse}})
 
     def kept_in() -> FeedbackTable:
         if table is None:

@@ -24,6 +24,15 @@ ERRORS: dict[int | str, dict[str, object]] = {
 }
 
 
+OR_STREAM: dict[int | str, dict[str, object]] = {
+    200: {
+        "description": "The whole answer or, with `stream: true`, events.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+"""What FastAPI cannot see of routes that answer in either way."""
+
+
 def require_json(request: Request) -> None:
     """Refuse bodies that are not labelled as JSON, which web pages could send unasked."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -44,19 +53,34 @@ def openai_router(models: ServedModels) -> APIRouter:
     async def get_model(name: str) -> ModelCard:
         return models.find(name).card(name)
 
-    @router.post("/chat/completions", response_model=ChatCompletion, dependencies=json_only)
+    @router.post(
+        "/chat/completions",
+        response_model=ChatCompletion,
+        responses=OR_STREAM,
+        dependencies=json_only,
+    )
     async def create_chat_completion(
         body: ChatCompletionRequest, request: Request
     ) -> ChatCompletion | Response:
         return await answer_chat(models.of(request, body.model), body, request)
 
-    @router.post("/completions", response_model=TextCompletion, dependencies=json_only)
+    @router.post(
+        "/completions",
+        response_model=TextCompletion,
+        responses=OR_STREAM,
+        dependencies=json_only,
+    )
     async def create_completion(
         body: CompletionRequest, request: Request
     ) -> TextCompletion | Response:
         return await complete_text(models.of(request, body.model), body, request)
 
-    @router.post("/responses", response_model=ResponseObject, dependencies=json_only)
+    @router.post(
+        "/responses",
+        response_model=ResponseObject,
+        responses=OR_STREAM,
+        dependencies=json_only,
+    )
     async def create_response(body: ResponseRequest, request: Request) -> ResponseObject | Response:
         return await respond(models.of(request, body.model), body, request)
 
