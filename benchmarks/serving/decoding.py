@@ -105,13 +105,13 @@ def main() -> None:
                 table(root / size, systems, given, 1, 512, 1, threads)
 
 
-def make_model(folder: Path, size: str) -> None:
+def make_model(folder: Path, size: str, context: int = 1024) -> None:
     if (folder / "model.safetensors").is_file():
         return
     folder.mkdir(parents=True, exist_ok=True)
     train_tokenizer(TEXT.splitlines(), 1024, folder)
     model = CausalLM(
-        TransformerConfig(vocab_size=32_000, max_position_embeddings=1024, **SIZES[size])
+        TransformerConfig(vocab_size=32_000, max_position_embeddings=context, **SIZES[size])
     )
     torch.manual_seed(0)
     with torch.no_grad():
