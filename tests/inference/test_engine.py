@@ -146,6 +146,16 @@ def test_ids_beyond_the_tokenizer_are_never_chosen(engine: Engine) -> None:
             assert max(completion.tokens) < known
 
 
+def test_a_long_prompt_comes_in_pieces_that_suit_the_network(engine: Engine) -> None:
+    assert engine.scheduler.step_tokens == engine.network.step_tokens
+    many = Engine(engine.model, engine.tokenizer, max_sequences=2000)
+    assert many.scheduler.step_tokens == 2000
+    own = Engine(engine.model, engine.tokenizer, step_tokens=7, max_sequences=2)
+    sequence = own.add([5] * 20, SamplingParams(max_tokens=1))
+    own.step()
+    assert sequence.computed == 7
+
+
 def test_progress_counts_finished_prompts(engine: Engine) -> None:
     seen: list[int] = []
     engine.generate(encoded(engine), GREEDY, seen.append)

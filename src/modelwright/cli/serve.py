@@ -98,9 +98,8 @@ def _pairs(form: str) -> Any:
 @click.option(
     "--step-tokens",
     type=click.IntRange(1),
-    default=512,
-    show_default=True,
-    help="Most tokens of a step; fewer keep answers flowing while long prompts come in.",
+    help="Most tokens of a step; fewer keep answers flowing while long prompts come in.  "
+    "[default: 128 with the CPU kernels, 2048 on CUDA, else 512]",
 )
 @click.option(
     "--cache-tokens",

@@ -39,9 +39,6 @@ from modelwright.models.pretrained import load_model
 from modelwright.models.transformer import CausalLM
 from modelwright.tokens.tokenizer import Tokenizer
 
-STEP_TOKENS = 512
-"""Most tokens run in one step."""
-
 DRAFT_TOKENS = 4
 """Most tokens that a draft model guesses ahead, if nothing else is asked for."""
 
@@ -59,9 +56,10 @@ class Engine:
         The model's own.
     max_sequences : int
         Most sequences that run at once; the others wait.
-    step_tokens : int
+    step_tokens : int, optional
         Most tokens that a step runs: fewer keep answers flowing while prompts come in, more run
-        prompts faster. At least ``max_sequences``.
+        prompts faster. By default what the kind of machine needs to run them fast; at least
+        ``max_sequences``.
     cache_tokens : int, optional
         Room in the cache; by default for ``max_sequences`` of full length, or half the memory.
     weights : str
@@ -97,7 +95,7 @@ class Engine:
         tokenizer: Tokenizer,
         *,
         max_sequences: int = 16,
-        step_tokens: int = STEP_TOKENS,
+        step_tokens: int | None = None,
         cache_tokens: int | None = None,
         weights: WeightChoice = "model",
         speculate: int | None = None,
@@ -132,14 +130,14 @@ class Engine:
         self.device = model.model.embed_tokens.weight.device
         block = sum(map(block_bytes, models))
         self._blocks = cache_blocks(model, max_sequences, cache_tokens, block)
-        # Every sequence that runs needs one.
-        step_tokens = max(step_tokens, max_sequences)
-        self.scheduler = Scheduler(BlockManager(self._blocks), max_sequences, step_tokens)
-        self.continuation = Continuation(self.scheduler, tokenizer, self.context_length)
         if static_steps is None:
             static_steps = self.device.type == "cuda"
         self.network = self._network(model, weights, max_sequences if static_steps else None)
         self.runner = ModelRunner(self.network, tokenizer.vocabulary_size)
+        # Every sequence that runs needs one.
+        step_tokens = max(step_tokens or self.network.step_tokens, max_sequences)
+        self.scheduler = Scheduler(BlockManager(self._blocks), max_sequences, step_tokens)
+        self.continuation = Continuation(self.scheduler, tokenizer, self.context_length)
         self.speculation: Speculation | None = None
         if speculate:
             drafter = guess_repeated if draft is None else self._drafter(draft, weights)
@@ -183,7 +181,7 @@ class Engine:
         folder: Path,
         *,
         max_sequences: int = 16,
-        step_tokens: int = STEP_TOKENS,
+        step_tokens: int | None = None,
         cache_tokens: int | None = None,
         device: str = "auto",
         weights: WeightChoice = "model",

@@ -46,6 +46,8 @@ class KernelNetwork:
         How many threads work on a step.
     """
 
+    step_tokens = 128
+
     def __init__(
         self, model: CausalLM, cache: KVCache, weight_format: WeightFormat, threads: int = 1
     ):

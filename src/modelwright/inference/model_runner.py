@@ -16,7 +16,15 @@ LOGITS_AT_ONCE = 256
 
 
 class Network(Protocol):
-    """A model and its cache, in the form that a kind of machine runs best."""
+    """A model and its cache, in the form that a kind of machine runs best.
+
+    Attributes
+    ----------
+    step_tokens : int
+        Tokens of a step from which on more are no faster each; what waits for it waits longer.
+    """
+
+    step_tokens: int
 
     def add_adapter(self, name: str) -> None:
         """Make known an adapter that was put on the model."""

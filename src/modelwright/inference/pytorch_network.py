@@ -25,6 +25,8 @@ class PyTorchNetwork:
         Where keys and values go; on the same device, of the same type.
     """
 
+    step_tokens = 512
+
     def __init__(self, model: CausalLM, cache: KVCache):
         self.model, self._cache = model, cache
         layers = range(model.config.num_hidden_layers)

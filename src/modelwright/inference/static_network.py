@@ -112,6 +112,8 @@ class StaticNetwork:
         Whether steps become CUDA graphs; by default on CUDA.
     """
 
+    step_tokens = 2048
+
     def __init__(
         self, model: CausalLM, cache: KVCache, max_sequences: int, captures: bool | None = None
     ):

@@ -22,7 +22,7 @@ from modelwright.core.artifact import MANIFEST, read_manifest
 from modelwright.core.errors import UsageError, from_os_error
 from modelwright.data.feedback.table import FeedbackTable
 from modelwright.inference.background import MAX_WAITING, BackgroundEngine
-from modelwright.inference.engine import STEP_TOKENS, Engine
+from modelwright.inference.engine import Engine
 from modelwright.inference.networks import WeightChoice
 from modelwright.inference.threads import use_decoding_threads
 from modelwright.monitoring.request_recorder import RequestRecorder
@@ -71,9 +71,9 @@ class ServeOptions:
         Folders of adapters of the first model, by the names that clients call them.
     weights : str
         How models are run (``inference/networks.py``).
-    max_sequences, step_tokens : int
-        Limits of each engine, see :class:`Engine`.
-    cache_tokens : int or None
+    max_sequences : int
+        Limit of each engine, see :class:`Engine`.
+    step_tokens, cache_tokens : int or None
         Likewise.
     speculate : int or None
         Likewise; without a draft model, the other models guess from what texts repeat.
@@ -97,7 +97,7 @@ class ServeOptions:
     adapters: Mapping[str, Path] = field(default_factory=dict)
     weights: WeightChoice = "auto"
     max_sequences: int = 16
-    step_tokens: int = STEP_TOKENS
+    step_tokens: int | None = None
     cache_tokens: int | None = None
     speculate: int | None = None
     draft: Path | None = None
