@@ -27,7 +27,7 @@ ERRORS: dict[int | str, dict[str, object]] = {
 OR_STREAM: dict[int | str, dict[str, object]] = {
     200: {
         "description": "The whole answer or, with `stream: true`, events.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {}},
     }
 }
 """What FastAPI cannot see of routes that answer in either way."""
