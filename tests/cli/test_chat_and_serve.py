@@ -7,7 +7,7 @@ import pytest
 
 from modelwright.core.workspace import Workspace
 from modelwright.serving import server, terminal_chat
-from modelwright.serving.server import ServeOptions
+from modelwright.serving.opening import ServeOptions
 
 
 @pytest.fixture

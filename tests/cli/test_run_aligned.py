@@ -12,7 +12,7 @@ import yaml
 from modelwright.core.files import write_text
 from modelwright.core.workspace import Workspace
 from modelwright.pipeline.current import find_model
-from modelwright.serving.server import is_chat_model
+from modelwright.serving.opening import is_chat_model
 
 Command = Callable[..., Any]
 

@@ -15,7 +15,8 @@ from running_server import NAME, running, wait_until, widened
 from test_server import serve_command
 
 from modelwright.serving.access.drain import Drain
-from modelwright.serving.server import ServeOptions, serve
+from modelwright.serving.opening import ServeOptions
+from modelwright.serving.server import serve
 
 BODY = {"model": "mine", "prompt": "x", "stream": True, "ignore_eos": True}
 

@@ -15,7 +15,8 @@ from running_server import NAME
 
 from modelwright.core.errors import InputError, UsageError
 from modelwright.serving import server as server_module
-from modelwright.serving.server import ServeOptions, is_chat_model, listen, serve
+from modelwright.serving.opening import ServeOptions, is_chat_model
+from modelwright.serving.server import listen, serve
 
 
 @contextmanager

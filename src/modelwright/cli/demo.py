@@ -65,7 +65,7 @@ def command(
     if not serve:
         return
     from modelwright.data.feedback.table import open_feedback
-    from modelwright.serving.server import ServeOptions
+    from modelwright.serving.opening import ServeOptions
     from modelwright.serving.server import serve as serve_model
 
     model = [artifact for artifact in artifacts if artifact.kind == "model"][-1]

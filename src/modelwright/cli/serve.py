@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from modelwright.monitoring.request_recorder import RequestRecorder
     from modelwright.serving.access.keys import KeyFile
     from modelwright.serving.hand_over.vllm_process import VllmOptions
+    from modelwright.serving.opening import ServeOptions
 
 VLLM_ONLY = ("vllm", "vllm_args", "vllm_log")
+RAY_ONLY = ("replicas", "ray_address", "replica_cpus", "replica_gpus")
 OURS_ONLY = ("models", "adapters", "weights", "speculate", "draft", "step_tokens", "cache_tokens")
 """Options, by the engine that takes them."""
 
@@ -172,6 +174,36 @@ def _pairs(form: str) -> Any:
     "database.",
 )
 @click.option(
+    "--on",
+    "place",
+    type=click.Choice(["here", "ray"]),
+    default="here",
+    show_default=True,
+    help="Where it runs: in this process, or on Ray Serve with several replicas.",
+)
+@click.option(
+    "--replicas",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Servers behind the address, with --on ray.",
+)
+@click.option(
+    "--ray-address", metavar="ADDRESS", help="A Ray cluster.  [default: a new one on this machine]"
+)
+@click.option(
+    "--replica-cpus",
+    type=click.IntRange(1),
+    help="Cores of each replica.  [default: its share of this machine's]",
+)
+@click.option(
+    "--replica-gpus",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="GPUs of each replica.",
+)
+@click.option(
     "--engine",
     type=click.Choice(["modelwright", "vllm"]),
     default="modelwright",
@@ -213,14 +245,17 @@ def command(
     from modelwright.pipeline.current import find_model
     from modelwright.pipeline.given import open_given
     from modelwright.serving.api.limits import Limits
-    from modelwright.serving.server import ServeOptions, serve
+    from modelwright.serving.opening import ServeOptions
+    from modelwright.serving.server import serve
 
     _check_engine(click.get_current_context())
+    on_ray = given["place"] == "ray"
     folders = _folders(model, name, models)
     with ExitStack() as stack:
         share = given["log_requests"]
-        recorder = stack.enter_context(_recorder(share)) if share else None
-        feedback = stack.enter_context(chat_feedback())
+        # On Ray each replica opens its own.
+        recorder = stack.enter_context(_recorder(share)) if share and not on_ray else None
+        feedback = None if on_ray else stack.enter_context(chat_feedback())
         options = ServeOptions(
             aliases=aliases,
             adapters={
@@ -243,7 +278,10 @@ def command(
             open_browser=given["open_browser"],
             vllm=_vllm(given) if given["engine"] == "vllm" else None,
         )
-        serve(folders, host, port, options)
+        if on_ray:
+            _serve_on_ray(folders, host, port, options, given)
+        else:
+            serve(folders, host, port, options)
 
 
 def _check_engine(context: click.Context) -> None:
@@ -254,6 +292,33 @@ def _check_engine(context: click.Context) -> None:
         if context.get_parameter_source(name) is given:
             flag = {"models": "model", "adapters": "adapter"}.get(name, name).replace("_", "-")
             raise UsageError(f"--{flag} does not go with --engine {engine}", fix="leave it out")
+    on_ray = context.params["place"] == "ray"
+    if on_ray and engine != "modelwright":
+        raise UsageError(
+            f"--on ray does not go with --engine {engine}", fix="leave one of them out"
+        )
+    for name in () if on_ray else RAY_ONLY:
+        if context.get_parameter_source(name) is given:
+            flag = name.replace("_", "-")
+            raise UsageError(f"--{flag} is of no use without --on ray", fix="leave it out")
+
+
+def _serve_on_ray(
+    folders: dict[str, Path], host: str, port: int, options: ServeOptions, given: dict[str, Any]
+) -> None:
+    from modelwright.core.workspace import find_workspace
+    from modelwright.serving.on_ray import Plan, RayOptions, serve_on_ray
+
+    workspace = None
+    with suppress(UsageError):  # a model's folder can be served anywhere
+        workspace = find_workspace(Path.cwd())
+    if workspace is None and given["log_requests"]:
+        find_workspace(Path.cwd())  # raises
+    found = {name: folder.resolve() for name, folder in folders.items()}
+    ray_options = RayOptions(
+        given["replicas"], given["ray_address"], given["replica_cpus"], given["replica_gpus"]
+    )
+    serve_on_ray(Plan(found, options, workspace, given["log_requests"]), host, port, ray_options)
 
 
 def _vllm(given: dict[str, Any]) -> VllmOptions:

@@ -24,7 +24,8 @@ def decoding_threads(parameters: int) -> int:
     return max(1, available_cores() - 1)
 
 
-def use_decoding_threads(folders: list[Path]) -> None:
-    """Compute on as many threads as suit the largest of some models, from now on."""
+def use_decoding_threads(folders: list[Path], most: int | None = None) -> None:
+    """Compute on as many threads as suit the largest of some models, from now on; at ``most``."""
     sizes = [load_config(folder).parameter_count() for folder in folders]
-    torch.set_num_threads(max(map(decoding_threads, sizes)))
+    threads = max(map(decoding_threads, sizes))
+    torch.set_num_threads(threads if most is None else min(threads, most))

@@ -12,7 +12,7 @@ from modelwright.core.errors import InputError, ModelwrightError
 from modelwright.data.feedback.record import Message
 from modelwright.inference.engine import Engine
 from modelwright.inference.sampling import MAX_SEED, SamplingParams
-from modelwright.serving.server import is_chat_model, load_engine
+from modelwright.serving.opening import is_chat_model, load_engine
 
 
 @dataclass(frozen=True)

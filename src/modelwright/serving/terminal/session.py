@@ -16,7 +16,7 @@ from modelwright.data.feedback.table import FeedbackTable
 from modelwright.inference.background import BackgroundEngine, Update
 from modelwright.inference.engine import Engine
 from modelwright.inference.sampling import SamplingParams
-from modelwright.serving.server import is_chat_model, load_engine
+from modelwright.serving.opening import is_chat_model, load_engine
 from modelwright.serving.terminal.conversation import Conversation, Token, Turn
 from modelwright.serving.terminal.requests import options_of
 from modelwright.serving.terminal.writing import coloured, has_colours, printable, token_of
