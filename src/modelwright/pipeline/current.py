@@ -86,8 +86,8 @@ def find_model(start: Path, name: str | None) -> FoundModel:
             raise UsageError(
                 f"no model is named, and there is {error.what}",
                 where=error.where,
-                fix="name one, as in 'modelwright serve FOLDER' or 'modelwright chat FOLDER', or "
-                "go to a workspace's folder",
+                fix="name one, as in 'modelwright serve FOLDER' or 'modelwright chat FOLDER'; or "
+                "run 'modelwright init' here first, or go to a workspace's folder",
             ) from None
         raise InputError("no such model", where=name, fix="give a model folder") from None
     recipe = _recipe_of(workspace)
