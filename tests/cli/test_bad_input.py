@@ -156,6 +156,23 @@ def test_the_result_of_a_stage_never_replaces_something_else(
     assert contents(tmp_path) == before
 
 
+def test_another_result_of_the_stage_is_replaced_only_if_that_is_asked_for(
+    command, finished: Workspace, tmp_path: Path
+) -> None:
+    corpus = str(finished.artifact("annotate").path)
+    line = ("prepare", "--corpus", corpus, "--out", "out")
+    assert command(*line).exit_code == 0
+    before = contents(tmp_path / "out")
+    assert command(*line).output == "prepare: up to date\n"
+    result = command(*line, "--min-characters", "2")
+    what = "another result of 'prepare' (min_characters: "
+    error_of(result, what, str(tmp_path / "out"), "--overwrite", exit_code=2)
+    assert contents(tmp_path / "out") == before
+    assert "min_characters: " in command(*line, "--min-characters", "2", "--dry-run").output
+    assert command(*line, "--min-characters", "2", "--overwrite").exit_code == 0
+    assert contents(tmp_path / "out")["manifest.json"] != before["manifest.json"]
+
+
 def test_a_second_run_in_the_same_workspace(command, workspace: Workspace) -> None:
     with workspace.lock():
         before = contents(workspace.root)

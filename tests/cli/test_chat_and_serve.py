@@ -52,3 +52,32 @@ def test_the_model_of_the_recipe_is_taken(command, copied: Workspace, served, ve
     result = command(verb, cwd=copied.root)
     assert "no model is up to date with the recipe" in result.errors
     assert served[-1][0] == copied.artifact("finetune").path
+
+
+@pytest.mark.parametrize("verb", ["chat", "serve"])
+def test_without_a_workspace_a_model_has_to_be_named(command, served, verb: str) -> None:
+    result = command(verb)
+    assert result.exit_code == 2
+    assert "no model is named, and there is no workspace here" in result.errors
+    assert f"'modelwright {verb} FOLDER'" in result.errors
+    assert served == []
+
+
+def test_an_adapter_that_is_none_is_refused_by_its_flag(
+    command, finished: Workspace, served, tmp_path: Path
+) -> None:
+    model, tokenizer = (str(finished.artifact(one).path) for one in ("finetune", "tokenizer"))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    for folder, what in (
+        ("nothing", "not a folder"),
+        ("other", "has no file 'adapter_config.json'"),
+        (tokenizer, "not a folder"),
+    ):
+        result = command("serve", model, "--adapter", f"legal={folder}")
+        assert result.exit_code == 1
+        assert f"--adapter legal={folder}: " in result.errors
+        assert what in result.errors
+        assert f"where: {folder}" in result.errors
+        assert "to do: give the folder that has adapter_config.json" in result.errors
+    assert served == []

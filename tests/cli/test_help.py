@@ -2,11 +2,15 @@ import json
 import subprocess
 import sys
 
+import click
 import pytest
+from pydantic import TypeAdapter
 
 from modelwright import __version__
 from modelwright.cli.main import VERBS
+from modelwright.cli.options import given_values, options_of
 from modelwright.core.settings import FLAG
+from modelwright.core.workspace import Workspace
 from modelwright.pipeline.recipe import Recipe
 from modelwright.pipeline.stages import STAGES
 
@@ -94,3 +98,22 @@ def test_every_plain_setting_of_the_recipe_is_an_option_of_run(command) -> None:
     text = command("run", "--help").output
     assert all(f"--{name} " in text for name in ("name", "budget", "store"))
     assert Recipe.model_fields["budget"].description
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_every_choice_that_help_names_is_taken(command, stage) -> None:
+    options = {option.name: option for option in options_of(stage.settings)}
+    for name, option in options.items():
+        for choice in option.type.choices if isinstance(option.type, click.Choice) else ():
+            (value,) = given_values(
+                stage.settings, {name: option.type_cast_value(None, str(choice))}
+            ).values()
+            adapter = TypeAdapter(stage.settings.model_fields[name].annotation)
+            assert adapter.validate_python(value, strict=True) == choice
+
+
+@pytest.mark.parametrize("line", [("pretrain", "--head-dim"), ("run", "--pretrain.head-dim")])
+def test_a_choice_of_numbers(command, finished: Workspace, line: tuple[str, ...]) -> None:
+    result = command(*line, "128", "--print-config", cwd=finished.root)
+    assert "head_dim: 128\n" in result.output
+    assert "is not one of '64', '128'" in command(*line, "96", cwd=finished.root).errors

@@ -235,7 +235,11 @@ def test_widths_without_groups_are_refused(
 
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_a_corpus_without_a_split(
-    split: str, model_folder: Path, chapters: list[str], tmp_path: Path
+    split: str,
+    model_folder: Path,
+    chapters: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = tmp_path / "half"
     folder.mkdir()
@@ -251,3 +255,7 @@ def test_a_corpus_without_a_split(
         return
     metrics = compress(model_folder, corpus, out, "int4", "--calibration", "gptq").metrics
     assert "bits_per_byte" not in metrics
+    lines = [line.split() for line in capsys.readouterr().err.splitlines()]
+    row = lines.index(["bits", "per", "byte", "not", "measured"])
+    warnings = [place for place, words in enumerate(lines) if words[:1] == ["WARNING:"]]
+    assert warnings[0] < row < warnings[1]  # before the work and below the table

@@ -128,6 +128,52 @@ def test_a_failed_stage_is_recorded_and_made_on_the_next_run(
     assert script.calls == ["collect", "prepare", "prepare", "tokenizer", "pretrain"]
 
 
+class Notes(SilentProgress):
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        self.said = list[str]()
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
+def press_ctrl_c(job: Job[Any]) -> None:
+    raise KeyboardInterrupt
+
+
+def fill_the_disk(job: Job[Any]) -> None:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("stage", "where", "is_kept"),
+    [
+        ("prepare", "after", False),  # starts anew in any case
+        ("pretrain", "before", False),  # has done nothing yet
+        ("pretrain", "after", True),
+    ],
+)
+@pytest.mark.parametrize("how", [fail, press_ctrl_c, fill_the_disk])
+def test_what_a_failed_stage_leaves_serves_to_go_on_and_is_told_of(
+    recipe: Load,
+    workspace: Workspace,
+    script: Script,
+    stage: str,
+    where: str,
+    is_kept: bool,
+    how: Callable[[Job[Any]], None],
+) -> None:
+    getattr(script, where)[stage] = how
+    progress = Notes()
+    with pytest.raises((InputError, KeyboardInterrupt, OSError)):
+        run_recipe(recipe(), workspace, progress)
+    left = [str(path) for path in workspace.artifacts_folder.glob("*.partial")]
+    told = [text for text in progress.said if "goes on from it" in text]
+    assert len(left) == len(told) == is_kept
+    assert all(path in text for path, text in zip(left, told, strict=True))
+
+
 def test_a_store_that_fails_too_does_not_hide_the_failure(
     run: Run, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:

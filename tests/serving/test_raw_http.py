@@ -117,6 +117,7 @@ def test_chat_fields_are_honoured_or_refused_by_name(
 ) -> None:
     error = error_of(post(server, CHAT, json.dumps({**GOOD, field: value})), 400)
     assert field in error["message"]
+    assert error["param"].partition(".")[0] == field
 
 
 @pytest.mark.parametrize(
@@ -150,13 +151,54 @@ def test_completion_fields_are_honoured_or_refused_by_name(
     [
         ({"n": 3, "best_of": 2}, "best_of must be at least n"),
         ({"best_of": 2, "stream": True}, "best_of cannot be streamed"),
-        ({"max_tokens": 0}, "only allowed with echo"),
+        ({"max_tokens": 0}, "max_tokens: 0 is only allowed with echo"),
     ],
 )
 def test_completion_fields_that_do_not_go_together(
     server: Server, fields: dict[str, object], problem: str
 ) -> None:
     error = error_of(post(server, TEXT, json.dumps({**GOOD_TEXT, **fields})), 400)
+    assert problem in error["message"]
+    assert error["param"] == problem.partition(" ")[0].rstrip(":")
+
+
+TOOL = {"type": "function", "function": {"name": "clock"}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "problem"),
+    [
+        ({"tools": [TOOL, TOOL]}, "tools", "two tools have one name"),
+        (
+            {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "x"}}},
+            "tool_choice",
+            "no tool is called 'x'",
+        ),
+        (
+            {"tools": [TOOL], "min_tokens": 2, "structured_outputs": {"regex": "a"}},
+            "tools",
+            "tools do not go with structured_outputs and min_tokens: ",
+        ),
+        (
+            {"response_format": {"type": "json_object"}, "structured_outputs": {"regex": "a"}},
+            "structured_outputs",
+            "not both",
+        ),
+        ({"structured_outputs": {"regex": "a"}, "min_tokens": 2}, "min_tokens", "a given form"),
+        ({"structured_outputs": {"regex": "a"}, "ignore_eos": True}, "ignore_eos", "a given form"),
+        ({"messages": [{"role": "user"}]}, "messages.0.content", "content is missing"),
+        (
+            {"messages": [{"role": "user", "content": "x", "tool_call_id": "1"}]},
+            "messages.0.tool_call_id",
+            "only that",
+        ),
+    ],
+)
+def test_chat_fields_that_do_not_go_together(
+    server: Server, fields: dict[str, object], param: str, problem: str
+) -> None:
+    error = error_of(post(server, CHAT, json.dumps({**GOOD, **fields})), 400)
+    assert error["param"] == param
     assert problem in error["message"]
 
 

@@ -169,3 +169,37 @@ def test_what_is_not_honoured_is_refused(
     extra = {"extra_body": options}
     with pytest.raises(openai.BadRequestError, match=problem):
         ask(client, **extra)
+
+
+NAMED = {"type": "function", "name": "other"}
+
+
+@pytest.mark.parametrize(
+    ("options", "param", "problem"),
+    [
+        ({"tools": [CLOCK, CLOCK]}, "tools", "two tools"),
+        ({"tools": [CLOCK], "tool_choice": NAMED}, "tool_choice", "no tool is called 'other'"),
+        (
+            {"tools": [CLOCK], "text": {"format": {"type": "json_object"}}},
+            "tools",
+            "tools do not go with text.format:",
+        ),
+        (
+            {
+                "input": [
+                    {"role": "user", "content": "x"},
+                    {"type": "function_call", "call_id": "1", "name": "clock", "arguments": "x"},
+                ]
+            },
+            "input",
+            "'input': the arguments of 'clock'",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_called_as_on_this_route(
+    client: OpenAI, options: dict[str, Any], param: str, problem: str
+) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask(client, extra_body=options)
+    assert caught.value.param == param
+    assert problem in caught.value.body["message"]

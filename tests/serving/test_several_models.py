@@ -207,3 +207,13 @@ def test_the_command_line(model_folder: Path, other_folder: Path) -> None:
         cards = httpx2.get(f"{address}/v1/models").json()["data"]
         assert [card["id"] for card in cards] == ["one", "two", "gpt-4o"]
         assert httpx2.get(f"{address}/health").json()["model"] == "one"
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/responses"])
+def test_without_a_name_all_are_told(several: Server, path: str) -> None:
+    response = httpx2.post(several.address + path, json={})
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert (error["param"], error["code"]) == ("model", "missing_required_parameter")
+    names = " or ".join(f"'{name}'" for name in (NAME, "other", *ALIASES))
+    assert f"'model' is missing; use {names}" in error["message"]

@@ -67,14 +67,14 @@ def _option(name: str, field: FieldInfo, prefix: str, hidden: bool) -> click.Opt
         return click.Option(
             [f"{flag}/{off}", _parameter(name, prefix)], default=None, help=help_text, hidden=hidden
         )
-    choices = [str(value) for part in parts for value in typing.get_args(part)]
-    is_literal = any(typing.get_origin(part) is typing.Literal for part in parts)
+    literals = [part for part in parts if typing.get_origin(part) is typing.Literal]
+    choices = [value for part in literals for value in typing.get_args(part)]
     return click.Option(
         [flag, _parameter(name, prefix)],
-        type=click.Choice(choices) if is_literal else str,
+        type=click.Choice(choices) if literals else str,
         multiple=any(typing.get_origin(part) in (list, dict) for part in parts),
         default=None,
-        metavar=None if is_literal else _metavar(parts),
+        metavar=None if literals else _metavar(parts),
         help=help_text,
         hidden=hidden,
     )

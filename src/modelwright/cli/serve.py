@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from modelwright.core.errors import UsageError
+from modelwright.core.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from modelwright.monitoring.request_recorder import RequestRecorder
@@ -243,7 +243,6 @@ def command(
     """
     from modelwright.cli.feedback import chat_feedback
     from modelwright.pipeline.current import find_model
-    from modelwright.pipeline.given import open_given
     from modelwright.serving.api.limits import Limits
     from modelwright.serving.opening import ServeOptions
     from modelwright.serving.server import serve
@@ -258,9 +257,7 @@ def command(
         feedback = None if on_ray else stack.enter_context(chat_feedback())
         options = ServeOptions(
             aliases=aliases,
-            adapters={
-                name: open_given(Path(folder), "adapter").path for name, folder in adapters.items()
-            },
+            adapters={name: _adapter(name, folder) for name, folder in adapters.items()},
             weights=given["weights"],
             speculate=given["speculate"],
             draft=None if draft is None else find_model(Path.cwd(), draft).folder,
@@ -355,6 +352,22 @@ def _folders(model: str | None, name: str | None, more: dict[str, str]) -> dict[
             raise UsageError(f"two models are to be called '{own_name}'", fix="give another name")
         found[own_name] = find_model(Path.cwd(), path).folder
     return found
+
+
+def _adapter(name: str, folder: str) -> Path:
+    """The folder with an adapter's files."""
+    from modelwright.models.adapters.peft_folder import CONFIG
+    from modelwright.pipeline.given import open_given
+
+    try:
+        return open_given(Path(folder), "adapter").file(CONFIG).parent
+    except InputError as error:
+        raise InputError(
+            f"--adapter {name}={folder}: {error.what}",
+            where=error.where,
+            fix=f"give the folder that has {CONFIG}, or a model that 'modelwright finetune "
+            "--adapter' made",
+        ) from None
 
 
 def _keys(path: Path | None) -> KeyFile | None:

@@ -16,7 +16,7 @@ from modelwright.core.progress import make_progress
 from modelwright.core.settings import parse_settings
 from modelwright.core.workspace import hold
 from modelwright.pipeline.given import open_given
-from modelwright.pipeline.plan import look_up
+from modelwright.pipeline.plan import PlannedStage, look_up
 from modelwright.pipeline.recipe import to_yaml
 from modelwright.pipeline.stages import STAGES, Stage
 
@@ -37,9 +37,12 @@ def command_for(name: str) -> click.Command:
         for one in stage.inputs
     ]
     out = click.Option(["--out", "out"], metavar="FOLDER", help=f"Where the {stage.makes} goes.")
+    overwrite = click.Option(
+        ["--overwrite"], is_flag=True, help="Replace another result of this stage in --out."
+    )
     return click.Command(
         name,
-        params=[*folders, out, *options_of(stage.settings), PRINT_CONFIG, DRY_RUN],
+        params=[*folders, out, overwrite, *options_of(stage.settings), PRINT_CONFIG, DRY_RUN],
         callback=lambda **flags: run_alone(stage, flags),
         help=f"{stage.summary}.\n\nTakes and makes plain folders; needs no workspace.",
     )
@@ -60,6 +63,8 @@ def run_alone(stage: Stage, flags: dict[str, Any]) -> None:
     if planned.artifact is not None or flags["dry_run"]:
         click.echo(f"{stage.name}: {planned.reason}")
         return
+    if not flags["overwrite"]:
+        _refuse_to_replace(target, planned)
     from modelwright.pipeline.runner import StageRun, run_stage
 
     with hold(target.with_name(f".{target.name}.lock"), target):
@@ -115,3 +120,12 @@ def _finished(target: Path, stage: Stage) -> list[Artifact]:
         where=target,
         fix="give another folder, or empty this one",
     )
+
+
+def _refuse_to_replace(target: Path, planned: PlannedStage) -> None:
+    if (target / MANIFEST).is_file():
+        raise UsageError(
+            f"the folder holds another result of '{planned.stage.name}' ({planned.reason})",
+            where=target,
+            fix="give another folder, or replace it with --overwrite",
+        )

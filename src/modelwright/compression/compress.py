@@ -39,6 +39,12 @@ from modelwright.training.pretrain import copy_tokenizer
 TABLE = "compression.json"
 """In the log folder, as speeds differ from run to run."""
 
+NO_HELD_OUT_TEXT = (
+    "  WARNING: the corpus has no held-out text, so nothing says what quality is lost; give a "
+    "prepared corpus (column 'split' with 'validation')"
+)
+"""Said before the work, which may be stopped then, and below the table."""
+
 Masks = dict[str, Tensor]
 
 
@@ -63,7 +69,7 @@ def compress(job: Job[CompressSettings]) -> Outcome:
     documents = ((one.id, one.text) for one in read_documents(corpus, split="validation"))
     held_out = sample_texts(documents, settings.max_text_bytes, settings.seed)
     if held_out.text_bytes == 0:
-        job.progress.note("  the corpus has no held-out text: bits per byte cannot be measured")
+        job.progress.note(NO_HELD_OUT_TEXT)
     before = _measured("before", source.path, held_out, job)
     model = load_model(source.path, pick_device(settings.device))
     masks, tokens = _rewritten(job, model)
@@ -77,6 +83,8 @@ def compress(job: Job[CompressSettings]) -> Outcome:
     after = _measured("after", job.folder, held_out, job)
     for line in table(before, after):
         job.progress.note(f"  {line}")
+    if held_out.text_bytes == 0:
+        job.progress.note(NO_HELD_OUT_TEXT)
     _write_table(job.log / TABLE, settings, before, after)
     return Outcome(
         counts={

@@ -93,7 +93,9 @@ def table(before: Measures, after: Measures) -> list[str]:
     """Both in lines of text, as columns."""
     rows = [("", "before", "after", "ratio")]
     rows.append(_row("bytes", before.weight_bytes, after.weight_bytes, ",.0f"))
-    if before.bits_per_byte is not None and after.bits_per_byte is not None:
+    if before.bits_per_byte is None or after.bits_per_byte is None:
+        rows.append(("bits per byte", "not", "measured", ""))
+    else:
         rows.append(_row("bits per byte", before.bits_per_byte, after.bits_per_byte, ".4f"))
     for count, speed in before.tokens_per_second.items():
         name = f"tokens/s, {count} at once"

@@ -135,7 +135,7 @@ def open_artifact(path: Path, kind: str) -> Artifact:
             raise InputError(
                 f"this is {_one(artifact.kind)}, and {_one(kind)} is needed here",
                 where=path,
-                fix=f"give the folder of {_one(kind)}",
+                fix=f"give the folder that holds the {kind}",
             )
         return artifact
     files = hash_files(path)

@@ -113,16 +113,11 @@ def export(job: Job[ExportSettings]) -> Outcome:
     _refuse_compressed(exported)
     _check_sizes(exported)
     interpreter = open_interpreter(job.settings.reader_python)
-    try:
-        verdicts = _judged(job, exported, interpreter)
-    except BaseException:
-        _clear(job.folder)
-        raise
+    verdicts = _judged(job, exported, interpreter)
     for line in table(verdicts):
         job.progress.note(f"  {line}")
     failed = [f"{one.file}: {problem}" for one in verdicts for problem in one.problems]
     if failed:
-        _clear(job.folder)
         raise ModelwrightError(
             "what was written is not read as what it is, so nothing was kept:\n  "
             + "\n  ".join(failed),
@@ -311,8 +306,3 @@ def _bytes(weights: Path) -> int:
     """Size of a file with weights, and of the one beside it that large graphs have."""
     beside = weights.with_name(f"{weights.name}.data")
     return sum(path.stat().st_size for path in (weights, beside) if path.is_file())
-
-
-def _clear(folder: Path) -> None:
-    """Leave nothing behind."""
-    shutil.rmtree(folder, ignore_errors=True)

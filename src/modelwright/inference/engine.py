@@ -20,6 +20,7 @@ from modelwright.inference.kv_cache import KVCache, block_bytes, cache_blocks
 from modelwright.inference.model_runner import ModelRunner, Network
 from modelwright.inference.networks import WeightChoice, make_network
 from modelwright.inference.prompt_checks import (
+    check_bias,
     check_length,
     check_prompt,
     check_tokens,
@@ -277,7 +278,7 @@ class Engine:
                 fix=f"use one of these: {', '.join(sorted(self.adapters)) or 'none is loaded'}",
             )
         self.check_prompt(prompt, params.only_prompt)
-        check_tokens("logit_bias", params.logit_bias, self.tokenizer)
+        check_bias(params, self.tokenizer)
         matcher = None if params.structure is None else self.structures.matcher(params.structure)
         generator = make_generator(params)
         return Sequence(list(prompt), params, generator, matcher, adapter)

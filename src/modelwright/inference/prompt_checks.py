@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from modelwright.core.errors import InputError
+from modelwright.inference.sampling import ParameterError, SamplingParams
 from modelwright.tokens.tokenizer import Tokenizer
 
 
@@ -50,12 +51,17 @@ def check_prompt(
 
 def check_tokens(what: str, tokens: Iterable[int], tokenizer: Tokenizer) -> None:
     """Refuse ids that the tokenizer does not have; raises InputError."""
-    unknown = next((id for id in tokens if not 0 <= id < tokenizer.vocabulary_size), None)
+    unknown = _unknown(tokens, tokenizer)
     if unknown is not None:
-        raise InputError(
-            f"{what} has token {unknown}, which is unknown",
-            fix=f"use ids from 0 to {tokenizer.vocabulary_size - 1}",
-        )
+        raise InputError(f"{what} has token {unknown}, which is unknown", fix=_known(tokenizer))
+
+
+def check_bias(params: SamplingParams, tokenizer: Tokenizer) -> None:
+    """Refuse a bias of ids that the tokenizer does not have; raises ParameterError."""
+    unknown = _unknown(params.logit_bias, tokenizer)
+    if unknown is not None:
+        what = f"logit_bias has token {unknown}, which is unknown"
+        raise ParameterError("logit_bias", what, fix=_known(tokenizer))
 
 
 def check_length(what: str, tokens: list[int], context_length: int) -> None:
@@ -66,3 +72,11 @@ def check_length(what: str, tokens: list[int], context_length: int) -> None:
             len(tokens),
             context_length,
         )
+
+
+def _unknown(tokens: Iterable[int], tokenizer: Tokenizer) -> int | None:
+    return next((id for id in tokens if not 0 <= id < tokenizer.vocabulary_size), None)
+
+
+def _known(tokenizer: Tokenizer) -> str:
+    return f"use ids from 0 to {tokenizer.vocabulary_size - 1}"

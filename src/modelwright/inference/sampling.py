@@ -22,6 +22,20 @@ _COLDEST = 1e-5
 """Below this temperature the distribution is one-hot in float32, and division may overflow."""
 
 
+class ParameterError(InputError):
+    """A sampling parameter that cannot be meant, alone or with the others.
+
+    Attributes
+    ----------
+    parameter : str
+        Which one, as :class:`SamplingParams` calls it.
+    """
+
+    def __init__(self, parameter: str, what: str, *, fix: str):
+        super().__init__(what, fix=fix)
+        self.parameter = parameter
+
+
 @dataclass(frozen=True)
 class SamplingParams:
     """What one generation asks for.
@@ -103,14 +117,16 @@ class SamplingParams:
         self._check("repetition_penalty", is_factor, f"between {low} and {high}")
         finite = all(map(math.isfinite, self.logit_bias.values()))
         if not finite or len(self.logit_bias) > MOST_BIASED:
-            raise InputError(
+            raise ParameterError(
+                "logit_bias",
                 f"logit_bias must be finite, and of at most {MOST_BIASED:,} tokens",
                 fix="correct logit_bias",
             )
         fits = 0 <= self.min_tokens <= self.max_tokens
         self._check("min_tokens", fits, f"between 0 and max_tokens, {self.max_tokens}")
         if self.structure is not None and (self.min_tokens or self.ignores_end):
-            raise InputError(
+            raise ParameterError(
+                "min_tokens" if self.min_tokens else "ignores_end",
                 "an answer of a given form ends where the form does: it has no least number of "
                 "tokens, and does not go on behind its end",
                 fix="leave one of the two out",
@@ -129,8 +145,10 @@ class SamplingParams:
 
     def _check(self, name: str, holds: bool, expected: str) -> None:
         if not holds:
-            raise InputError(
-                f"{name} must be {expected}; got {getattr(self, name)!r}", fix=f"correct {name}"
+            raise ParameterError(
+                name,
+                f"{name} must be {expected}; got {getattr(self, name)!r}",
+                fix=f"correct {name}",
             )
 
     @property

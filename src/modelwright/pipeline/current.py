@@ -81,9 +81,14 @@ def find_model(start: Path, name: str | None) -> FoundModel:
         raise InputError("no model here: config.json is missing", where=name, fix="check the path")
     try:
         workspace = find_workspace(start)
-    except UsageError:
+    except UsageError as error:
         if name is None:
-            raise
+            raise UsageError(
+                f"no model is named, and there is {error.what}",
+                where=error.where,
+                fix="name one, as in 'modelwright serve FOLDER' or 'modelwright chat FOLDER'; or "
+                "run 'modelwright init' here first, or go to a workspace's folder",
+            ) from None
         raise InputError("no such model", where=name, fix="give a model folder") from None
     recipe = _recipe_of(workspace)
     recipe_name = None if recipe is None else recipe.name

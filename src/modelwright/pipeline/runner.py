@@ -44,6 +44,7 @@ from modelwright.pipeline.plan import PlannedStage, inputs_of, look_up
 from modelwright.pipeline.ranks import hand_out
 from modelwright.pipeline.recipe import Recipe
 from modelwright.pipeline.stages import load_function, settings_of, stages_of
+from modelwright.pipeline.usage import FILE as USED_FILE
 from modelwright.pipeline.usage import Usage
 from modelwright.training.choice import fill_from_dial
 
@@ -177,8 +178,8 @@ def _make(
 ) -> Manifest:
     """Call the stage's function and write the manifest over its files."""
     stage, settings = run.planned.stage, run.planned.settings
-    _clear(run, partial)
     settings = fill_from_dial(settings, stage.name, run.inputs.get("dial"))
+    _clear(run, partial)
     usage = Usage(partial / SCRATCH_FOLDER)
 
     def log(step: int, values: Mapping[str, float]) -> None:
@@ -191,13 +192,28 @@ def _make(
         hand_out(stage.name, job)
     try:
         outcome = load_function(stage)(job)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):  # why the stage failed matters more to the user
             usage.save()
+        if isinstance(error, ModelwrightError | OSError | KeyboardInterrupt):
+            _leave(run, partial, progress)
         raise
     manifest = _manifest(run, settings, outcome, partial, usage)
     write_manifest(partial, manifest)
     return manifest
+
+
+def _leave(run: StageRun, partial: Path, progress: Progress) -> None:
+    """Keep what the same run can go on from, and say so; remove what serves nobody."""
+    of_every_run = {partial / SCRATCH_FOLDER / name for name in (KEY_FILE, USED_FILE)}
+    files = {path for path in partial.rglob("*") if path.is_file()}
+    if run.planned.stage.resumable and files - of_every_run:
+        progress.note(
+            f"  what is done so far is in {partial}: the same command goes on from it, one with "
+            "other settings begins anew"
+        )
+    else:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _clear(run: StageRun, partial: Path) -> None:

@@ -88,7 +88,7 @@ def create_app(
     app.add_middleware(DrainGate, drain=drain)
     app.add_middleware(AccessLog, on_end=told)
     app.add_middleware(RequestId)  # the outermost, so that refusals have one too
-    install_error_handlers(app)
+    install_error_handlers(app, models.names)
     app.include_router(openai_router(models))
     app.include_router(tokenization_router(models))
     app.include_router(embeddings_router(models))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -16,9 +18,13 @@ from modelwright.core.errors import InputError, ModelwrightError
 from modelwright.inference.admission import QueueFullError, ShareReachedError
 from modelwright.inference.background import EngineStoppedError
 from modelwright.inference.prompt_checks import ContextLengthError
+from modelwright.inference.sampling import ParameterError
+from modelwright.serving.api.strict_request import TOGETHER
 
 INVALID_REQUEST, SERVER_ERROR = "invalid_request_error", "server_error"
 RATE_LIMIT = "rate_limit_error"
+
+MISSING = "missing_required_parameter"
 
 CLIENT_GONE = 499
 """What web servers log when nobody is left to read the answer."""
@@ -80,10 +86,18 @@ class SlowReaderError(ModelwrightError):
     """A client that does not read what it asked for."""
 
 
-def install_error_handlers(app: FastAPI) -> None:
-    """Let every error of ``app`` leave it as an error object."""
+def install_error_handlers(app: FastAPI, models: Sequence[str] = ()) -> None:
+    """Let every error of ``app`` leave it as an error object.
+
+    Parameters
+    ----------
+    app : FastAPI
+        Gets the handlers.
+    models : sequence of str
+        Names that a request can ask for, told where it names none.
+    """
     app.add_exception_handler(ModelwrightError, _on_known_error)
-    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(RequestValidationError, partial(_on_invalid_request, models))
     app.add_exception_handler(HTTPException, _on_http_error)
 
 
@@ -114,6 +128,11 @@ def limit_reached(error: LimitReachedError, headers: dict[str, str] | None = Non
     )
 
 
+def either(models: Iterable[str]) -> str:
+    """Names of models to choose from, in words."""
+    return " or ".join(f"'{name}'" for name in models)
+
+
 def internal_error() -> Response:
     """What is said of an error that nobody expected."""
     return error_response(500, "an error inside the server; its log says more", type=SERVER_ERROR)
@@ -126,6 +145,8 @@ def error_body(error: ModelwrightError) -> ErrorBody:
         kind = RATE_LIMIT
     elif isinstance(error, ModelNotFoundError):
         kind, param = INVALID_REQUEST, "model"
+    elif isinstance(error, ParameterError):
+        kind, param = INVALID_REQUEST, _PARAMS.get(error.parameter, error.parameter)
     else:
         kind = INVALID_REQUEST if isinstance(error, InputError) else SERVER_ERROR
     return ErrorBody(message=_sentence(error), type=kind, param=param, code=_code(error))
@@ -145,10 +166,14 @@ async def _on_known_error(request: Request, error: Exception) -> Response:
     )  # fmt: skip
 
 
-async def _on_invalid_request(request: Request, error: Exception) -> Response:
+async def _on_invalid_request(
+    models: Sequence[str], request: Request, error: Exception
+) -> Response:
     assert isinstance(error, RequestValidationError)
     problems = [dict(problem) for problem in error.errors()]
     message, param, code = _describe(problems[0])
+    if (param, code) == ("model", MISSING) and models:
+        message += f"; use {either(models)}"
     if len(problems) > 1:
         message += f" (and {len(problems) - 1} more)"
     return error_response(400, message, param=param, code=code)
@@ -166,6 +191,9 @@ def _describe(problem: dict[str, Any]) -> tuple[str, str | None, str | None]:
     kind, location = problem["type"], [str(part) for part in problem["loc"][1:]]
     if kind == "json_invalid":
         return f"the body is not JSON: {problem['ctx']['error']} at {location[0]}", None, None
+    if kind == TOGETHER:
+        field, reason = ".".join([*location, problem["ctx"]["field"]]), problem["msg"]
+        return f"'{field}': {reason}" if location else reason, field, "invalid_value"
     param = ".".join(location) or None
     if param is None:
         reason = "missing" if kind == "missing" else _plain(problem["msg"])
@@ -177,7 +205,7 @@ def _describe(problem: dict[str, Any]) -> tuple[str, str | None, str | None]:
             "unknown_parameter",
         )
     if kind == "missing":
-        return f"'{param}' is missing", param, "missing_required_parameter"
+        return f"'{param}' is missing", param, MISSING
     return f"'{param}': {_plain(problem['msg'])}", param, "invalid_value"
 
 
@@ -208,6 +236,13 @@ _STATUS: dict[type[ModelwrightError], int] = {
     ModelNotFoundError: 404,
     ClientGoneError: CLIENT_GONE,
 }
+
+_PARAMS = {
+    "ignores_end": "ignore_eos",
+    "alternatives": "logprobs",
+    "prompt_alternatives": "logprobs",
+}
+"""What requests call a sampling parameter, where that is another name."""
 
 _CODES: dict[type[ModelwrightError], str] = {
     ContextLengthError: "context_length_exceeded",

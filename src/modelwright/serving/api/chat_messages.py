@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from modelwright.serving.api.content_parts import joined_text
 from modelwright.serving.api.neutral import Absent, Empty
-from modelwright.serving.api.strict_request import StrictRequest, Text
+from modelwright.serving.api.strict_request import StrictRequest, Text, together_error
 
 
 class TextPart(StrictRequest):
@@ -73,11 +73,13 @@ class ChatMessage(StrictRequest):
     @model_validator(mode="after")
     def _check_parts(self) -> ChatMessage:
         if self.tool_calls and self.role != "assistant":
-            raise ValueError("only the assistant makes tool_calls")
+            raise together_error("tool_calls", "only the assistant makes tool_calls")
         if self.content is None and not self.tool_calls:
-            raise ValueError("content is missing")
+            raise together_error("content", "content is missing")
         if (self.role == "tool") != (self.tool_call_id is not None):
-            raise ValueError("a tool's message, and only that, has a tool_call_id")
+            raise together_error(
+                "tool_call_id", "a tool's message, and only that, has a tool_call_id"
+            )
         return self
 
     def for_template(self) -> dict[str, Any]:

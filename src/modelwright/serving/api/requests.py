@@ -25,7 +25,7 @@ from modelwright.serving.api.response_format import (
     StructuredOutputs,
     structure_of_format,
 )
-from modelwright.serving.api.strict_request import StrictRequest, Text
+from modelwright.serving.api.strict_request import StrictRequest, Text, together_error
 from modelwright.serving.api.tools import (
     MOST_TOOLS,
     Mode,
@@ -130,7 +130,9 @@ class GenerationRequest(StrictRequest):
     @model_validator(mode="after")
     def _check_stream_options(self) -> GenerationRequest:
         if self.stream_options is not None and not self.stream:
-            raise ValueError("stream_options is only allowed with stream: true")
+            raise together_error(
+                "stream_options", "stream_options is only allowed with stream: true"
+            )
         return self
 
     @property
@@ -198,27 +200,39 @@ class ChatCompletionRequest(GenerationRequest):
     def _check_limits(self) -> ChatCompletionRequest:
         limits = {self.max_tokens, self.max_completion_tokens} - {None}
         if len(limits) > 1:
-            raise ValueError("max_tokens and max_completion_tokens differ; give one of them")
+            raise together_error(
+                "max_completion_tokens",
+                "max_tokens and max_completion_tokens differ; give one of them",
+            )
         if self.top_logprobs and not self.logprobs:
-            raise ValueError("top_logprobs is only allowed with logprobs: true")
+            raise together_error("top_logprobs", "top_logprobs is only allowed with logprobs: true")
         if self.structured_outputs and structure_of_format(self.response_format):
-            raise ValueError("give response_format or structured_outputs, not both")
+            raise together_error(
+                "structured_outputs", "give response_format or structured_outputs, not both"
+            )
         return self
 
     @model_validator(mode="after")
     def _check_tools(self) -> ChatCompletionRequest:
         names = [tool.function.name for tool in self.tools or []]
         if len(set(names)) < len(names):
-            raise ValueError("two tools have one name")
+            raise together_error("tools", "two tools have one name")
         if self.tool_choice == "required" and not names:
-            raise ValueError("tool_choice: required needs tools")
+            raise together_error("tool_choice", "tool_choice: required needs tools")
         if isinstance(self.tool_choice, NamedTool) and self.tool_choice.function.name not in names:
-            raise ValueError(f"tool_choice: no tool is called '{self.tool_choice.function.name}'")
-        if self.toolbox is not None and (self._structure() or self.min_tokens or self.ignore_eos):
-            raise ValueError(
-                "tools do not go with response_format, structured_outputs, min_tokens and "
-                "ignore_eos; leave them out, or give tool_choice: none"
-            )
+            reason = f"tool_choice: no tool is called '{self.tool_choice.function.name}'"
+            raise together_error("tool_choice", reason)
+        others = {
+            "response_format": structure_of_format(self.response_format),
+            "structured_outputs": self.structured_outputs,
+            "min_tokens": self.min_tokens,
+            "ignore_eos": self.ignore_eos,
+        }
+        given = [name for name, value in others.items() if value]
+        if self.toolbox is not None and given:
+            clashing = " and ".join(given)
+            reason = f"tools do not go with {clashing}: leave one out, or give tool_choice: none"
+            raise together_error("tools", reason)
         return self
 
     @property
@@ -263,11 +277,13 @@ class CompletionRequest(GenerationRequest):
     @model_validator(mode="after")
     def _check_choices(self) -> CompletionRequest:
         if self.max_tokens == 0 and not self.echo:
-            raise ValueError("max_tokens: 0 is only allowed with echo: true")
+            raise together_error("max_tokens", "max_tokens: 0 is only allowed with echo: true")
         if self.best_of is not None and self.best_of < (self.n or 1):
-            raise ValueError("best_of must be at least n")
+            raise together_error("best_of", "best_of must be at least n")
         if self.stream and self.candidates() > (self.n or 1):
-            raise ValueError("best_of cannot be streamed: the best is known at the end")
+            raise together_error(
+                "best_of", "best_of cannot be streamed: the best is known at the end"
+            )
         return self
 
     @property

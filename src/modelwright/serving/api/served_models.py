@@ -10,7 +10,7 @@ from modelwright.core.errors import UsageError
 from modelwright.inference.backend import Backend
 from modelwright.serving.api.responses import ModelCard
 from modelwright.serving.api.served_model import ServedModel
-from modelwright.serving.errors import ModelNotFoundError
+from modelwright.serving.errors import ModelNotFoundError, either
 from modelwright.serving.trace import trace_of
 
 
@@ -58,8 +58,9 @@ class ServedModels:
         """
         found = self._by_name.get(name)
         if found is None:
-            known = " or ".join(f"'{one}'" for one in self._by_name)
-            raise ModelNotFoundError(f"the model '{name}' does not exist here", fix=f"use {known}")
+            raise ModelNotFoundError(
+                f"the model '{name}' does not exist here", fix=f"use {either(self.names)}"
+            )
         return found
 
     def of(self, request: Request, name: str | None) -> ServedModel:
@@ -67,6 +68,11 @@ class ServedModels:
         found = self.first if name is None else self.find(name)
         trace_of(request).model = found.name
         return found
+
+    @property
+    def names(self) -> list[str]:
+        """All names, aliases last."""
+        return list(self._by_name)
 
     def cards(self) -> list[ModelCard]:
         """All names as the list of models shows them, aliases last."""

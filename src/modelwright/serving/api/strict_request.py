@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic_core import PydanticCustomError
+
+TOGETHER = "together"
+"""Type of the errors of fields that do not go together."""
 
 
 def _whole_characters(text: str) -> str:
@@ -25,3 +29,8 @@ class StrictRequest(BaseModel):
     model_config = ConfigDict(
         extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()
     )
+
+
+def together_error(field: str, reason: str) -> PydanticCustomError:
+    """What validators of a whole body raise, so that the error names the field to change."""
+    return PydanticCustomError(TOGETHER, "{reason}", {"reason": reason, "field": field})

@@ -13,7 +13,7 @@ from modelwright.serving.api.chat_messages import ChatMessage
 from modelwright.serving.api.routes import ERRORS, require_json
 from modelwright.serving.api.served_model import ServedModel
 from modelwright.serving.api.served_models import ServedModels
-from modelwright.serving.api.strict_request import StrictRequest, Text
+from modelwright.serving.api.strict_request import StrictRequest, Text, together_error
 from modelwright.tokens.tokenizer import Tokenizer
 
 
@@ -38,12 +38,17 @@ class TokenizeRequest(StrictRequest):
     @model_validator(mode="after")
     def _check_one(self) -> TokenizeRequest:
         if (self.prompt is None) == (self.messages is None):
-            raise ValueError("give either prompt or messages")
+            raise together_error("prompt", "give either prompt or messages")
         of_text = self.add_special_tokens is not None or self.parse_special is not None
         if self.messages is not None and of_text:
-            raise ValueError("add_special_tokens and parse_special go with prompt, not messages")
+            raise together_error(
+                "add_special_tokens" if self.parse_special is None else "parse_special",
+                "add_special_tokens and parse_special go with prompt, not messages",
+            )
         if self.prompt is not None and self.add_generation_prompt is not None:
-            raise ValueError("add_generation_prompt goes with messages, not prompt")
+            raise together_error(
+                "add_generation_prompt", "add_generation_prompt goes with messages, not prompt"
+            )
         return self
 
 

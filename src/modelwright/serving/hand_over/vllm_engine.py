@@ -19,7 +19,7 @@ from modelwright.core.errors import InputError, ModelwrightError
 from modelwright.inference.admission import Admission
 from modelwright.inference.background import EngineStoppedError, Generation, Update, Wanted
 from modelwright.inference.engine_figures import EngineFigures
-from modelwright.inference.prompt_checks import check_prompt, check_tokens
+from modelwright.inference.prompt_checks import check_bias, check_prompt
 from modelwright.inference.sampler import make_generator
 from modelwright.inference.sequence import FinishReason, Sequence
 from modelwright.inference.structured import Structures
@@ -116,7 +116,7 @@ class VllmEngine:
         generations = list[Generation]()
         for prompt, params, deliver in requests:
             check_prompt(prompt, self.tokenizer, self.context_length)
-            check_tokens("logit_bias", params.logit_bias, self.tokenizer)
+            check_bias(params, self.tokenizer)
             sequence = Sequence(prompt, params, make_generator(params))
             generations.append(Generation(sequence, self._cancel, deliver, owner))
         with self._lock:

@@ -5,15 +5,23 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from modelwright.serving.api.content_parts import joined_text
 from modelwright.serving.api.neutral import Absent, Empty, Off, neutral
 from modelwright.serving.api.requests import ChatCompletionRequest
 from modelwright.serving.api.response_format import JsonObjectFormat, TextFormat
-from modelwright.serving.api.strict_request import StrictRequest, Text
+from modelwright.serving.api.strict_request import StrictRequest, Text, together_error
 from modelwright.serving.api.tools import MOST_TOOLS, FunctionDefinition
 
 MOST_METADATA = 16
+
+OWN_NAMES = {
+    "messages": "input",
+    "max_completion_tokens": "max_output_tokens",
+    "response_format": "text.format",
+}
+"""What fields of chat requests are called here; the others have the same names."""
 
 
 class FlatJsonSchema(StrictRequest):
@@ -149,9 +157,7 @@ class ResponseRequest(StrictRequest):
         try:
             self.as_chat()
         except ValidationError as error:  # of what does not go together
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
-            raise ValueError(f"{place}: {first['msg']}" if place else first["msg"]) from None
+            raise _in_own_names(error.errors()[0]) from None
         return self
 
     def as_chat(self) -> ChatCompletionRequest:
@@ -199,6 +205,17 @@ class ResponseRequest(StrictRequest):
             else:
                 _add_call(found, item)
         return found
+
+
+def _in_own_names(problem: ErrorDetails) -> PydanticCustomError:
+    """An error of the chat request, for the field that it comes from."""
+    location = list(map(str, problem["loc"]))
+    field = (*location, problem.get("ctx", {}).get("field", ""))[0]
+    reason = problem["msg"].removeprefix("Value error, ")
+    for name, own in OWN_NAMES.items():
+        reason = reason.replace(name, own)
+    own = OWN_NAMES.get(field, field)
+    return together_error(own, f"'{own}': {reason}" if location else reason)
 
 
 def _add_call(messages: list[dict[str, Any]], call: InputCall) -> None:
