@@ -201,12 +201,16 @@ def test_adapters_are_models_of_their_own(model_folder: Path, adapter: Path, wei
 
 def test_the_command_line(model_folder: Path, other_folder: Path) -> None:
     models = ("--model", f"one={model_folder}", "--model", f"two={other_folder}")
-    with serve_command(*models, "--alias", "gpt-4o=two", "--port", "0") as (_, line):
+    more = ("--alias", "gpt-4o=two", "--cache-format", "int8")
+    with serve_command(*models, *more, "--port", "0") as (_, line):
         assert line.startswith("one, two answer at http://")
         address = line.split()[4]
         cards = httpx2.get(f"{address}/v1/models").json()["data"]
         assert [card["id"] for card in cards] == ["one", "two", "gpt-4o"]
         assert httpx2.get(f"{address}/health").json()["model"] == "one"
+        body = {"model": "two", "prompt": "The", "max_tokens": 5, "ignore_eos": True}
+        answer = httpx2.post(f"{address}/v1/completions", json=body, timeout=60).json()
+        assert answer["usage"]["completion_tokens"] == 5
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/responses"])

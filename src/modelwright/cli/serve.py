@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 VLLM_ONLY = ("vllm", "vllm_args", "vllm_log")
 RAY_ONLY = ("replicas", "ray_address", "replica_cpus", "replica_gpus")
-OURS_ONLY = ("models", "adapters", "weights", "speculate", "draft", "step_tokens", "cache_tokens")
+OURS_ONLY = (
+    "models", "adapters", "weights", "speculate", "draft", "step_tokens", "cache_tokens",
+    "cache_format",
+)  # fmt: skip
 """Options, by the engine that takes them."""
 
 
@@ -108,6 +111,14 @@ def _pairs(form: str) -> Any:
     type=click.IntRange(1),
     help="Tokens whose keys and values are kept.  [default: for all texts that run, at full "
     "length, or half of the free memory]",
+)
+@click.option(
+    "--cache-format",
+    type=click.Choice(["full", "int8"]),
+    default="full",
+    show_default=True,
+    help="How keys and values are kept: as they are, or rounded, in about a quarter of the memory "
+    "(on a CPU).",
 )
 @click.option(
     "--host",
@@ -264,6 +275,7 @@ def command(
             max_sequences=given["max_sequences"],
             step_tokens=given["step_tokens"],
             cache_tokens=given["cache_tokens"],
+            cache_format=given["cache_format"],
             keys=_keys(keys),
             max_waiting=given["max_waiting"],
             limits=Limits(deadline=given["deadline"], keep_alive=given["keep_alive"]),

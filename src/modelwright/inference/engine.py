@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from modelwright.inference.device_decoding import DeviceDecoding, Launched
 from modelwright.inference.draft_model import DraftModel, check_vocabulary
 from modelwright.inference.kv_cache import KVCache, block_bytes, cache_blocks
 from modelwright.inference.model_runner import ModelRunner, Network
-from modelwright.inference.networks import WeightChoice, make_network
+from modelwright.inference.networks import WeightChoice, load_to_run, make_network
 from modelwright.inference.prompt_checks import (
     check_bias,
     check_length,
@@ -36,9 +37,10 @@ from modelwright.inference.structured import Structures
 from modelwright.models.adapters.attach import active_adapter, remove_adapter, switch_adapter
 from modelwright.models.adapters.peft_folder import load_adapter
 from modelwright.models.device import pick_device
-from modelwright.models.pretrained import load_model
 from modelwright.models.transformer import CausalLM
 from modelwright.tokens.tokenizer import Tokenizer
+
+CacheFormat = Literal["full", "int8"]
 
 DRAFT_TOKENS = 4
 """Most tokens that a draft model guesses ahead, if nothing else is asked for."""
@@ -66,6 +68,9 @@ class Engine:
     weights : str
         How the model is run (``networks.py``). With the kernels, that is all but ``model``, a text
         with a seed comes out the same to the bit whatever else is generated beside it.
+    cache_format : {"full", "int8"}
+        Of keys and values: as the model works them out, or rounded to integers (with the kernels
+        only), which take about a quarter of the memory. Scores are rounded alike.
     speculate : int, optional
         Most tokens that are guessed ahead (``speculation.py``): by ``draft``, by default
         ``DRAFT_TOKENS``, or without one from what a text repeats, by default none.
@@ -99,6 +104,7 @@ class Engine:
         step_tokens: int | None = None,
         cache_tokens: int | None = None,
         weights: WeightChoice = "model",
+        cache_format: CacheFormat = "full",
         speculate: int | None = None,
         draft: CausalLM | None = None,
         static_steps: bool | None = None,
@@ -129,7 +135,9 @@ class Engine:
         self.context_length = model.config.max_position_embeddings
         self.speculate = speculate
         self.device = model.model.embed_tokens.weight.device
-        block = sum(map(block_bytes, models))
+        own_dtype = model.model.embed_tokens.weight.dtype
+        self._cache_dtype = torch.int8 if cache_format == "int8" else own_dtype
+        block = sum(block_bytes(one.config, self._cache_dtype) for one in models)
         self._blocks = cache_blocks(model, max_sequences, cache_tokens, block)
         if static_steps is None:
             static_steps = self.device.type == "cuda"
@@ -161,9 +169,7 @@ class Engine:
     def _network(
         self, model: CausalLM, weights: WeightChoice, static_sequences: int | None = None
     ) -> Network:
-        cache = KVCache(
-            model.config, self._blocks, self.device, model.model.embed_tokens.weight.dtype
-        )
+        cache = KVCache(model.config, self._blocks, self.device, self._cache_dtype)
         return make_network(model, cache, weights, static_sequences)
 
     def _drafter(self, draft: CausalLM, weights: WeightChoice) -> Drafter:
@@ -186,6 +192,7 @@ class Engine:
         cache_tokens: int | None = None,
         device: str = "auto",
         weights: WeightChoice = "model",
+        cache_format: CacheFormat = "full",
         speculate: int | None = None,
         draft: Path | None = None,
     ) -> Engine:
@@ -202,7 +209,7 @@ class Engine:
             If the machine has no such device, or the kernels cannot run the model.
         """
         place = pick_device(device)
-        model, tokenizer = _loaded(folder, place), Tokenizer.load(folder)
+        model, tokenizer = load_to_run(folder, place), Tokenizer.load(folder)
         if draft is not None:
             check_vocabulary(draft, tokenizer)
         return cls(
@@ -212,8 +219,9 @@ class Engine:
             step_tokens=step_tokens,
             cache_tokens=cache_tokens,
             weights=weights,
+            cache_format=cache_format,
             speculate=speculate,
-            draft=None if draft is None else _loaded(draft, place),
+            draft=None if draft is None else load_to_run(draft, place),
         )
 
     def warm_up(self, on_progress: Callable[[int, int], None] | None = None) -> None:
@@ -422,15 +430,6 @@ class Engine:
             if not sequence:
                 raise InputError("a text to embed is empty", fix="give at least one token")
             check_tokens("a text to embed", sequence, self.tokenizer)
-
-
-def _loaded(folder: Path, place: torch.device) -> CausalLM:
-    model = load_model(folder, place)
-    if place.type == "cuda":
-        # Parameters only: the rotary tables lose far positions in bfloat16.
-        for parameter in model.parameters():
-            parameter.data = parameter.data.bfloat16()
-    return model
 
 
 def _with_own_seed(params: SamplingParams, index: int) -> SamplingParams:

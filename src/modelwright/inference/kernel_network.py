@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from modelwright.inference.block_manager import BLOCK_SIZE
+from modelwright.inference.kernels.cache import Cache
 from modelwright.inference.kernels.forward import Scratch, Step, Weights, forward, project
 from modelwright.inference.kernels.threads import CAN_YIELD
 from modelwright.inference.kv_cache import KVCache, blocks_for
@@ -39,7 +40,7 @@ class KernelNetwork:
         One that ``why_no_kernels`` of ``networks.py`` has nothing against. Weights in float32 are
         read where they are.
     cache : KVCache
-        Where keys and values go, float32.
+        Where keys and values go, float32 or int8.
     weight_format : {"float32", "bfloat16", "int8", "int4"}
         Of the matrices that are not in int8 or int4 already.
     threads : int
@@ -65,13 +66,14 @@ class KernelNetwork:
         self._model, self._cache = model, cache
         self._no_changes = no_changes(self.config.num_hidden_layers, len(PROJECTIONS))
         self._adapters = dict[str, PackedAdapter]()
-        self._scratch = _scratch(self.config, 1, self.threads)
+        self._is_rounded = cache.keys.dtype == torch.int8
+        self._scratch = _scratch(self.config, 1, self.threads, self._is_rounded)
         self._counter = np.zeros(1, np.int64)
         self._pool: ThreadPoolExecutor | None = None
         self._compile()
         if threads > 1 and CAN_YIELD:
             self.threads, self._pool = threads, ThreadPoolExecutor(threads)
-            self._scratch = _scratch(self.config, 1, threads)
+            self._scratch = _scratch(self.config, 1, threads, self._is_rounded)
 
     @property
     def nbytes(self) -> int:
@@ -96,7 +98,7 @@ class KernelNetwork:
     def hidden_states_of(self, texts: list[list[int]], adapter: str | None = None) -> list[Tensor]:
         """Those of whole texts, (T, C) each, of which nothing is kept."""
         blocks = blocks_for(max(map(len, texts)))
-        passing = KVCache(self.config, blocks, torch.device("cpu"), torch.float32)
+        passing = KVCache(self.config, blocks, torch.device("cpu"), self._cache.keys.dtype)
         return [torch.cat(self._in_pieces(text, passing, adapter)) for text in texts]
 
     def _in_pieces(self, text: list[int], cache: KVCache, adapter: str | None) -> list[Tensor]:
@@ -131,11 +133,11 @@ class KernelNetwork:
         self._make_room(len(tokens), rank)
         embedded = self._embedding[torch.tensor(tokens, dtype=torch.int64)].float().numpy()
         hidden = np.empty_like(embedded)
-        keys, values = cache.keys.numpy(), cache.values.numpy()
+        arrays = _arrays(cache)
         self._on_all_threads(
             lambda thread: forward(
-                self._weights, changes, step, self._scratch, embedded, keys, values,
-                hidden, self._counter.ctypes.data, thread, self.threads,
+                self._weights, changes, step, self._scratch, embedded, arrays, hidden,
+                self._counter.ctypes.data, thread, self.threads,
             )
         )  # fmt: skip
         return torch.from_numpy(hidden)
@@ -158,7 +160,7 @@ class KernelNetwork:
         before_tokens, before_rank = self._scratch.mixed.shape[0], self._scratch.low.shape[2]
         if before_tokens < tokens or before_rank < rank:
             tokens, rank = max(tokens, before_tokens), max(rank, before_rank)
-            self._scratch = _scratch(self.config, tokens, self.threads, rank)
+            self._scratch = _scratch(self.config, tokens, self.threads, self._is_rounded, rank)
 
     def _compile(self) -> None:
         """Run nothing, so that no request has to wait for it, and no thread for another's."""
@@ -195,6 +197,11 @@ def _weights(model: CausalLM, layers: list[list[PackedMatrix]]) -> Weights:
     )
 
 
+def _arrays(cache: KVCache) -> Cache:
+    tensors = (cache.keys, cache.values, cache.key_scales, cache.value_scales)
+    return Cache(*(tensor.numpy() for tensor in tensors))
+
+
 def _step(layout: StepLayout) -> Step:
     longest = max(len(blocks) for blocks in layout.blocks)
     tables = [blocks + [0] * (longest - len(blocks)) for blocks in layout.blocks]
@@ -206,12 +213,14 @@ def _step(layout: StepLayout) -> Step:
     )
 
 
-def _scratch(config: TransformerConfig, tokens: int, threads: int, rank: int = 0) -> Scratch:
+def _scratch(
+    config: TransformerConfig, tokens: int, threads: int, is_rounded: bool, rank: int = 0
+) -> Scratch:
     queries = config.num_attention_heads * config.head_dim
     keys = config.num_key_value_heads * config.head_dim
     inner, width = config.intermediate_size, config.hidden_size
     widest = max(queries, inner, width)
-    context = -(-config.max_position_embeddings // BLOCK_SIZE) * BLOCK_SIZE
+    blocks = blocks_for(config.max_position_embeddings)
 
     def floats(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         return np.empty(shape, np.float32)
@@ -228,7 +237,8 @@ def _scratch(config: TransformerConfig, tokens: int, threads: int, rank: int = 0
         gate=floats(tokens, inner),
         up=floats(tokens, inner),
         mixed=floats(tokens, width),
-        scores=floats(threads, 2, context),
+        scores=floats(threads, 2, blocks * BLOCK_SIZE),
+        room=floats(threads, 2, blocks if is_rounded else 0, BLOCK_SIZE, 1, config.head_dim),
         low=floats(threads, tokens, rank),
         change=floats(threads, tokens, widest),
     )

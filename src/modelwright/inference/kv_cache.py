@@ -30,12 +30,15 @@ class KVCache:
     device : torch.device
         Where to keep it.
     dtype : torch.dtype
-        Number format; the model's own.
+        Number format; the model's own, or int8.
 
     Attributes
     ----------
     keys, values : Tensor
         (layers, blocks + 1, BLOCK_SIZE, K, D). On a CPU, memory is taken as it is first written to.
+    key_scales, value_scales : Tensor
+        What integers are multiplied by, one number a token and head: float32 (layers, blocks + 1,
+        BLOCK_SIZE, K); without blocks for other formats.
     scratch : int
         The last block, which is nobody's: steps of fixed shapes write their padding there.
     """
@@ -53,10 +56,13 @@ class KVCache:
         )
         self.keys = _zeros(shape, device, dtype)
         self.values = _zeros(shape, device, dtype)
+        scales = shape[:-1] if dtype == torch.int8 else (shape[0], 0, *shape[2:-1])
+        self.key_scales = _zeros(scales, device, torch.float32)
+        self.value_scales = _zeros(scales, device, torch.float32)
 
 
 def _zeros(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    if device.type != "cpu":
+    if device.type != "cpu" or 0 in shape:
         return torch.zeros(shape, device=device, dtype=dtype)
     # NumPy's take memory when they are written to, torch's at once.
     data = np.zeros(math.prod(shape) * dtype.itemsize, np.uint8)
@@ -82,11 +88,12 @@ def table_of(blocks: list[list[int]], device: torch.device) -> Tensor:
     return torch.tensor([row + [0] * (longest - len(row)) for row in blocks], device=device)
 
 
-def block_bytes(model: CausalLM) -> int:
+def block_bytes(config: TransformerConfig, dtype: torch.dtype) -> int:
     """Memory of a block of a model's cache."""
-    config, weight = model.config, model.model.embed_tokens.weight
-    width = config.num_key_value_heads * config.head_dim
-    return 2 * config.num_hidden_layers * BLOCK_SIZE * width * weight.dtype.itemsize
+    head = config.head_dim * dtype.itemsize
+    if dtype == torch.int8:
+        head += torch.float32.itemsize  # the scale
+    return 2 * config.num_hidden_layers * BLOCK_SIZE * config.num_key_value_heads * head
 
 
 def cache_blocks(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -14,6 +15,7 @@ from modelwright.inference.pytorch_network import PyTorchNetwork
 from modelwright.inference.static_network import StaticNetwork
 from modelwright.models.adapters.attach import active_adapter, base_of
 from modelwright.models.adapters.lora_linear import LoraLinear
+from modelwright.models.pretrained import load_model
 from modelwright.models.quantization.int4 import Int4Linear
 from modelwright.models.quantization.int8 import Int8Linear
 from modelwright.models.quantization.linear import QuantizedLinear
@@ -42,6 +44,16 @@ PROJECTIONS = (
 """A layer's matrices, in the order of ``kernels/forward.py``."""
 
 
+def load_to_run(folder: Path, device: torch.device) -> CausalLM:
+    """Open a model's folder; in bfloat16 on CUDA, in float32 elsewhere."""
+    model = load_model(folder, device)
+    if device.type == "cuda":
+        # Parameters only: the rotary tables lose far positions in bfloat16.
+        for parameter in model.parameters():
+            parameter.data = parameter.data.bfloat16()
+    return model
+
+
 def make_network(
     model: CausalLM, cache: KVCache, weights: WeightChoice, static_rows: int | None = None
 ) -> Network:
@@ -56,6 +68,12 @@ def make_network(
         If the kernels are asked for and cannot run this model.
     """
     reason = None if weights == "model" else why_no_kernels(model)
+    if cache.keys.dtype == torch.int8 and (weights == "model" or reason is not None):
+        raise UsageError(
+            "a cache in int8 needs the CPU kernels, which "
+            + ("were not asked for" if reason is None else f"cannot run this model: {reason}"),
+            fix="leave out --cache-format, or --weights model",
+        )
     if weights == "model" or (weights == "auto" and reason is not None):
         if static_rows is not None:
             return StaticNetwork(model, cache, static_rows)

@@ -12,7 +12,7 @@ from modelwright.core.artifact import MANIFEST, read_manifest
 from modelwright.core.errors import UsageError
 from modelwright.data.feedback.table import FeedbackTable
 from modelwright.inference.background import MAX_WAITING, BackgroundEngine
-from modelwright.inference.engine import Engine
+from modelwright.inference.engine import CacheFormat, Engine
 from modelwright.inference.networks import WeightChoice
 from modelwright.inference.threads import use_decoding_threads
 from modelwright.monitoring.request_recorder import RequestRecorder
@@ -59,6 +59,8 @@ class ServeOptions:
         Limit of each engine, see :class:`Engine`.
     step_tokens, cache_tokens : int or None
         Likewise.
+    cache_format : str
+        Likewise.
     speculate : int or None
         Likewise; without a draft model, the other models guess from what texts repeat.
     draft : Path or None
@@ -85,6 +87,7 @@ class ServeOptions:
     max_sequences: int = 16
     step_tokens: int | None = None
     cache_tokens: int | None = None
+    cache_format: CacheFormat = "full"
     speculate: int | None = None
     draft: Path | None = None
     threads: int | None = None
@@ -118,6 +121,7 @@ def _load(folders: Mapping[str, Path], options: ServeOptions, stack: ExitStack) 
             max_sequences=options.max_sequences,
             step_tokens=options.step_tokens,
             cache_tokens=options.cache_tokens,
+            cache_format=options.cache_format,
             weights=options.weights,
             speculate=options.speculate,
             draft=options.draft if is_first else None,

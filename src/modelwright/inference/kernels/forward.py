@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelwright.inference.kernels.attention import attend
+from modelwright.inference.kernels.cache import put, readable
 from modelwright.inference.kernels.compiled import compiled
 from modelwright.inference.kernels.functions import copy, rms_norm, rotate, silu_times
 from modelwright.inference.kernels.linear import INT8, linear, quantize, share
@@ -91,6 +92,8 @@ class Scratch(NamedTuple):
     gate, up : float32 (N, I)
     mixed : float32 (N, C)
     scores : float32 (P, 2, context rounded up to blocks)
+    room : float32 (P, 2, blocks of the context, BLOCK_SIZE, 1, D)
+        For keys and values that are rounded in the cache, of one text and head.
     low, change : float32 (P, N, rank), (P, N, widest)
         Of adapters. Each thread has its own: one may be at the next matrix already.
     """
@@ -107,14 +110,13 @@ class Scratch(NamedTuple):
     up: Floats
     mixed: Floats
     scores: Floats
+    room: Floats
     low: Floats
     change: Floats
 
 
 @compiled(cache=True)
-def forward(
-    weights, changes, step, scratch, embedded, keys, values, hidden, counter, thread, threads
-):
+def forward(weights, changes, step, scratch, embedded, cache, hidden, counter, thread, threads):
     """Run all layers; every thread calls this with its own number.
 
     Parameters
@@ -125,8 +127,8 @@ def forward(
         An adapter, as ``packed_adapter.py`` has it.
     embedded : float32 (N, C)
         Embeddings of the tokens.
-    keys, values : float32 (layers, blocks, BLOCK_SIZE, K, D)
-        The cache.
+    cache : Cache
+        Where keys and values go.
     hidden : float32 (N, C)
         Where normalised hidden states are written.
     counter, thread, threads : int
@@ -160,7 +162,7 @@ def forward(
             )  # fmt: skip
             _adapt(adapted[matrix], width, outputs, normed, scratch, y, rows, thread, threads)
         wait_for_all(counter, threads)
-        _attention(weights, step, scratch, keys[layer], values[layer], layer, rows, thread, threads)
+        _attention(weights, step, scratch, cache, layer, rows, thread, threads)
         wait_for_all(counter, threads)
         if matrices[OUTPUT, 0] >= INT8:
             quantize(scratch.found, queries_width, rows, quantized, scales)
@@ -223,10 +225,12 @@ def _adapt(change, width, outputs, x, scratch, y, rows, thread, threads):
 
 
 @compiled()
-def _attention(weights, step, scratch, keys, values, layer, rows, thread, threads):
+def _attention(weights, step, scratch, cache, layer, rows, thread, threads):
     """Store the tokens' keys and values and let them attend; each thread does its own heads."""
-    width, size = weights.head_width, keys.shape[1]
+    width, size = weights.head_width, cache.keys.shape[2]
     group = weights.heads // weights.kv_heads
+    keys, values = cache.keys[layer], cache.values[layer]
+    key_scales, value_scales = cache.key_scales[layer], cache.value_scales[layer]
     for head in range(thread, weights.kv_heads, threads):
         for row in range(rows):
             cos, sin = weights.cos[step.positions[row]], weights.sin[step.positions[row]]
@@ -235,9 +239,9 @@ def _attention(weights, step, scratch, keys, values, layer, rows, thread, thread
                 rms_norm(key, weights.key_norm[layer], weights.epsilon, key)
             rotate(key, cos, sin)
             block, place = step.slots[row] // size, step.slots[row] % size
-            copy(key, keys[block, place, head])
+            put(key, keys, key_scales, block, place, head)
             value = scratch.values[row, head * width : (head + 1) * width]
-            copy(value, values[block, place, head])
+            put(value, values, value_scales, block, place, head)
         for row in range(rows):
             cos, sin = weights.cos[step.positions[row]], weights.sin[step.positions[row]]
             for number in range(head * group, (head + 1) * group):
@@ -248,33 +252,48 @@ def _attention(weights, step, scratch, keys, values, layer, rows, thread, thread
         # After all are stored, as a sequence may share blocks with another of this step.
         row = 0
         while row < rows:
-            row += _attend(weights, step, scratch, keys, values, head, layer, row, rows, thread)
+            end = row + 1
+            while end < rows and step.rows[end] == step.rows[row]:
+                end += 1
+            blocks, window = step.blocks[step.rows[row]], weights.windows[layer]
+            first = max(0, step.positions[row] + 1 - window) // size
+            last = step.positions[end - 1] // size + 1
+            room = scratch.room[thread]
+            # Both tables are the same.
+            own_keys, own_head, own_blocks = readable(
+                keys, key_scales, head, blocks, first, last, room[0]
+            )
+            own_values, _, _ = readable(values, value_scales, head, blocks, first, last, room[1])
+            while row < end:
+                row += _attend(
+                    weights, step, scratch, own_keys, own_values, head, own_head, own_blocks,
+                    window, row, end, thread,
+                )  # fmt: skip
 
 
 @compiled()
-def _attend(weights, step, scratch, keys, values, head, layer, row, rows, thread):
+def _attend(weights, step, scratch, keys, values, head, own_head, blocks, window, row, end, thread):
     """Let the heads that share a key/value head attend, for one token or two; returns how many.
 
     Two queries at a time read a key once: those of two tokens of a text, or else of two heads.
+    ``keys`` and ``values`` have the head as ``own_head``; the text's tokens end before ``end``.
     """
     width, heads, group = weights.head_width, weights.heads, weights.heads // weights.kv_heads
     shape = (scratch.queries.shape[0] * heads, width)
     queries, found = scratch.queries.reshape(shape), scratch.found.reshape(shape)
-    blocks, length = step.blocks[step.rows[row]], step.positions[row] + 1
-    window, scale = weights.windows[layer], np.float32(1 / np.sqrt(width))
-    scores = scratch.scores[thread]
-    first, end = row * heads + head * group, row * heads + (head + 1) * group
-    if row + 1 < rows and step.rows[row + 1] == step.rows[row]:
-        for query in range(first, end):
+    length, scale, scores = step.positions[row] + 1, np.float32(1 / np.sqrt(width)), scratch.scores
+    first, last = row * heads + head * group, row * heads + (head + 1) * group
+    if row + 1 < end:
+        for query in range(first, last):
             attend(
-                queries, query, query + heads, keys, values, head, blocks, length, 1, window,
-                scale, scores, found,
+                queries, query, query + heads, keys, values, own_head, blocks, length, 1, window,
+                scale, scores[thread], found,
             )  # fmt: skip
         return 2
-    for query in range(first, end, 2):
+    for query in range(first, last, 2):
         attend(
-            queries, query, min(query + 1, end - 1), keys, values, head, blocks, length, 0, window,
-            scale, scores, found,
+            queries, query, min(query + 1, last - 1), keys, values, own_head, blocks, length, 0,
+            window, scale, scores[thread], found,
         )  # fmt: skip
     return 1
 
