@@ -27,3 +27,9 @@ def test_a_folder_replaces_an_older_one(tmp_path: Path) -> None:
 def test_equal_json_has_equal_hashes() -> None:
     assert sha256_json({"a": 1, "b": [2]}) == sha256_json({"b": [2], "a": 1})
     assert sha256_json({"a": 1}) != sha256_json({"a": 2})
+
+
+def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        write_text(tmp_path / "nowhere" / "chat.json", "{}")
+    assert caught.value.filename == str(tmp_path / "nowhere" / "chat.json")

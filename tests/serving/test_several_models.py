@@ -71,6 +71,7 @@ def test_all_names_are_listed(ask: OpenAI) -> None:
     for card in cards.values():
         assert card["max_model_len"] == CONTEXT
         assert card["parent"] is None
+        assert card["chat"] is True
         assert 0 <= time.time() - card["created"] < 3600
     assert ask.models.retrieve("org/small").root == NAME
 

@@ -134,6 +134,16 @@ def test_the_system_prompt_and_another_model(session: Session) -> None:
     assert session.model.name == "other"
 
 
+def test_a_model_of_another_kind_begins_anew_and_says_so(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session.ask("Who jumps?")
+    monkeypatch.setattr(terminal_session, "is_chat_model", lambda folder: False)
+    assert obey(session, "/model other").startswith("other (A new conversation")
+    with pytest.raises(InputError):
+        obey(session, "/regenerate")
+
+
 def test_probabilities_are_the_models_own(
     session: Session, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

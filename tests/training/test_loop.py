@@ -210,6 +210,7 @@ def test_what_is_not_finite_stays_out_of_the_log(
     assert row["skipped_steps"] == 1
     assert row["step"] == 3
     assert row["loss"] > 0
+    assert row["model_flops_utilisation"] == 1  # more than was measured is no share
     assert ("gradient_norm" in row) == (bad != 3)
     assert len(notes) == 1
     assert f"step {bad} is left out: the loss is nan" in notes[0]

@@ -81,19 +81,20 @@ class _LineTask:
         self.started = self.printed = time.monotonic()
         self.done = 0.0
         self.figures: dict[str, str] = {}
+        self.is_printed = False
 
     def update(self, done: float, **figures: str) -> None:
-        self.done = done
+        self.done, self.is_printed = done, False
         self.figures.update(figures)
         if time.monotonic() - self.printed >= LINE_INTERVAL_SECONDS:
             self._print()
 
     def end(self) -> None:
-        if time.monotonic() - self.started >= 2.0:
+        if time.monotonic() - self.started >= 2.0 and not self.is_printed:
             self._print()
 
     def _print(self) -> None:
-        self.printed = time.monotonic()
+        self.printed, self.is_printed = time.monotonic(), True
         seconds = self.printed - self.started
         of_total = f" of {self.total:,.0f}" if self.total else ""
         parts = [f"{self.name}: {self.done:,.0f}{of_total} {self.unit}, {seconds:.0f} s"]

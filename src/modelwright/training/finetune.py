@@ -74,6 +74,10 @@ def finetune(job: Job[FinetuneSettings]) -> Outcome:
     check_measured(settings.early_stopping, validation)
     precision = pick_precision(settings.precision, pick_device(settings.device))
     job.progress.note(f"  {len(train):,} examples, {batches.steps_per_epoch:,} steps an epoch")
+    if not any(example.is_conversation for example in train):
+        job.progress.note(
+            "  no conversation is among them: the model learns to complete prompts, not to chat"
+        )
 
     def measure() -> dict[str, float]:
         if not validation:

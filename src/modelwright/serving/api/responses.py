@@ -108,6 +108,7 @@ class ModelCard(BaseModel):
     """One name of the list.
 
     ``root`` is the model behind an alias, else its own name; ``parent`` the base of an adapter.
+    ``chat`` says whether it was taught to answer.
     """
 
     id: str
@@ -117,6 +118,7 @@ class ModelCard(BaseModel):
     max_model_len: int
     root: str
     parent: str | None = None
+    chat: bool
 
 
 class ModelList(BaseModel):

@@ -69,6 +69,7 @@ class ServedModel:
             max_model_len=self.context_length,
             root=self.name,
             parent=self.parent,
+            chat=self.is_chat,
         )
 
     async def chat_prompt(

@@ -158,8 +158,8 @@ def _set(session: Session, argument: str) -> str:
 
 
 def _model(session: Session, argument: str) -> str:
-    if argument:
-        session.switch(argument)
+    if argument and session.switch(argument):
+        return f"{session.model.name} (A new conversation: the two are not talked to in one way.)"
     return session.model.name
 
 

@@ -124,8 +124,8 @@ class Session:
         """Begin anew; what the model is told first stays."""
         self.conversation = Conversation(mode=self._mode, system=self.conversation.system)
 
-    def switch(self, name: str) -> None:
-        """Go on with another model.
+    def switch(self, name: str) -> bool:
+        """Go on with another model; whether that begins a new conversation.
 
         Raises
         ------
@@ -137,8 +137,10 @@ class Session:
         other = open_model(self._find(name))
         self.model.close()
         self.model = other
-        if self.conversation.mode != self._mode:
+        begins_anew = self.conversation.mode != self._mode
+        if begins_anew:
             self.reset()
+        return begins_anew
 
     @property
     def last_answer(self) -> Turn:

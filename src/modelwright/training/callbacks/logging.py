@@ -73,7 +73,10 @@ class Logging:
             return
         means = {name: value / self.taken for name, value in self.sums.items()}
         speed = (report.tokens - self.tokens) / elapsed
-        utilisation = speed * self.flops_per_token / self.peak_flops
+        reached = speed * self.flops_per_token
+        # Beside other work the peak was measured too low: it is no less than what is reached.
+        self.peak_flops = max(self.peak_flops, reached)
+        utilisation = reached / self.peak_flops
         self.log.write(
             report.step,
             {
