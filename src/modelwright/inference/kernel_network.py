@@ -53,7 +53,7 @@ class KernelNetwork:
         self, model: CausalLM, cache: KVCache, weight_format: WeightFormat, threads: int = 1
     ):
         self.config, self.threads = model.config, 1
-        self._embedding = model.model.embed_tokens.weight.detach()
+        self._embedding = model.model.embed_tokens.weight.detach().numpy()
         # A head in four bits costs more quality than the little that it saves.
         head_format: WeightFormat = "int8" if weight_format == "int4" else weight_format
         self._layers = [
@@ -63,17 +63,17 @@ class KernelNetwork:
         self._head = pack(model.lm_head, head_format)
         self._weights = _weights(model, self._layers)
         self._head_addresses = np.array(self._head.addresses(), np.int64)
-        self._model, self._cache = model, cache
+        self._model, self._cache = model, _arrays(cache)
         self._no_changes = no_changes(self.config.num_hidden_layers, len(PROJECTIONS))
         self._adapters = dict[str, PackedAdapter]()
-        self._is_rounded = cache.keys.dtype == torch.int8
-        self._scratch = _scratch(self.config, 1, self.threads, self._is_rounded)
+        self._cache_dtype = cache.keys.dtype
+        self._scratch = _scratch(self.config, 1, self.threads, self._cache_dtype == torch.int8)
         self._counter = np.zeros(1, np.int64)
         self._pool: ThreadPoolExecutor | None = None
         self._compile()
         if threads > 1 and CAN_YIELD:
             self.threads, self._pool = threads, ThreadPoolExecutor(threads)
-            self._scratch = _scratch(self.config, 1, threads, self._is_rounded)
+            self._scratch = _scratch(self.config, 1, threads, self._cache_dtype == torch.int8)
 
     @property
     def nbytes(self) -> int:
@@ -98,10 +98,11 @@ class KernelNetwork:
     def hidden_states_of(self, texts: list[list[int]], adapter: str | None = None) -> list[Tensor]:
         """Those of whole texts, (T, C) each, of which nothing is kept."""
         blocks = blocks_for(max(map(len, texts)))
-        passing = KVCache(self.config, blocks, torch.device("cpu"), self._cache.keys.dtype)
+        room = KVCache(self.config, blocks, torch.device("cpu"), self._cache_dtype)
+        passing = _arrays(room)
         return [torch.cat(self._in_pieces(text, passing, adapter)) for text in texts]
 
-    def _in_pieces(self, text: list[int], cache: KVCache, adapter: str | None) -> list[Tensor]:
+    def _in_pieces(self, text: list[int], cache: Cache, adapter: str | None) -> list[Tensor]:
         pieces = []
         for start in range(0, len(text), TOKENS_AT_ONCE):
             tokens = text[start : start + TOKENS_AT_ONCE]
@@ -125,18 +126,17 @@ class KernelNetwork:
         return torch.from_numpy(out)
 
     def _run(
-        self, tokens: list[int], step: Step, cache: KVCache, adapter: str | None = None
+        self, tokens: list[int], step: Step, cache: Cache, adapter: str | None = None
     ) -> Tensor:
         changes, rank = self._no_changes, 0
         if adapter is not None:
             changes, rank = self._adapters[adapter].changes, self._adapters[adapter].largest_rank
         self._make_room(len(tokens), rank)
-        embedded = self._embedding[torch.tensor(tokens, dtype=torch.int64)].float().numpy()
+        embedded = self._embedding[np.asarray(tokens, np.int64)]
         hidden = np.empty_like(embedded)
-        arrays = _arrays(cache)
         self._on_all_threads(
             lambda thread: forward(
-                self._weights, changes, step, self._scratch, embedded, arrays, hidden,
+                self._weights, changes, step, self._scratch, embedded, cache, hidden,
                 self._counter.ctypes.data, thread, self.threads,
             )
         )  # fmt: skip
@@ -160,7 +160,9 @@ class KernelNetwork:
         before_tokens, before_rank = self._scratch.mixed.shape[0], self._scratch.low.shape[2]
         if before_tokens < tokens or before_rank < rank:
             tokens, rank = max(tokens, before_tokens), max(rank, before_rank)
-            self._scratch = _scratch(self.config, tokens, self.threads, self._is_rounded, rank)
+            self._scratch = _scratch(
+                self.config, tokens, self.threads, self._cache_dtype == torch.int8, rank
+            )
 
     def _compile(self) -> None:
         """Run nothing, so that no request has to wait for it, and no thread for another's."""

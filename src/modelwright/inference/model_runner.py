@@ -75,8 +75,11 @@ class ModelRunner:
 
     def _hidden_states(self, parts: list[Part]) -> list[Tensor]:
         """Those of each part (T, C); sequences with the same adapter are run together."""
+        adapters = dict.fromkeys(part.sequence.adapter for part in parts)
+        if len(parts) == 1:
+            return [self.network.hidden_states(StepLayout(parts), *adapters)]
         found = dict[Part, Tensor]()
-        for adapter in dict.fromkeys(part.sequence.adapter for part in parts):
+        for adapter in adapters:
             own = [part for part in parts if part.sequence.adapter == adapter]
             hidden = self.network.hidden_states(StepLayout(own), adapter)
             found |= zip(own, torch.split(hidden, [part.count for part in own]), strict=True)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from itertools import chain
-
 from modelwright.inference.kv_cache import slots_of
 from modelwright.inference.scheduler import Part
 
@@ -23,29 +20,17 @@ class StepLayout:
         The same.
     blocks : list of list of int
         The block table of each part's sequence.
+    tokens, positions, slots, rows : list of int
+        Of each token: its id, its place in its sequence and in the cache, the number of its part.
     """
 
     def __init__(self, parts: list[Part]):
         self.parts = parts
         self.blocks = [part.sequence.blocks for part in parts]
-
-    @cached_property
-    def tokens(self) -> list[int]:
-        """The id of each token."""
-        return list(chain.from_iterable(part.tokens for part in self.parts))
-
-    @cached_property
-    def positions(self) -> list[int]:
-        """The place of each token in its sequence."""
-        return list(chain.from_iterable(range(part.start, part.end) for part in self.parts))
-
-    @cached_property
-    def slots(self) -> list[int]:
-        """The place of each token in the cache."""
-        each = (slots_of(part.sequence.blocks, part.start, part.count) for part in self.parts)
-        return list(chain.from_iterable(each))
-
-    @cached_property
-    def rows(self) -> list[int]:
-        """The number of each token's part."""
-        return [row for row, part in enumerate(self.parts) for _ in range(part.count)]
+        self.tokens, self.positions = list[int](), list[int]()
+        self.slots, self.rows = list[int](), list[int]()
+        for row, part in enumerate(parts):
+            self.tokens += part.tokens
+            self.positions += range(part.start, part.end)
+            self.slots += slots_of(part.sequence.blocks, part.start, part.count)
+            self.rows += [row] * part.count
