@@ -80,6 +80,7 @@ def test_safe_members_come_back(members, kind):
     assert members_of(zip_of(members), "zip") == (members, [])
 
 
+@example(position=0.87109375, change=b"\x00", container="zip")  # a name that is empty
 @given(
     position=st.floats(0, 1, exclude_max=True),
     change=st.binary(min_size=1, max_size=40),

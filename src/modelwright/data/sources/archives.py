@@ -186,7 +186,9 @@ def _zip_entries(file: BinaryIO, budget: Budget, limits: ArchiveLimits) -> Itera
         for info in archive.infolist():
             name = info.orig_filename if "\0" in info.orig_filename else info.filename
             opened = _zip_opener(archive, info, budget)
-            yield _Entry(name, info.is_dir(), _zip_problem(info), opened)
+            # Not is_dir(): of a name that is empty it wants the last character.
+            is_folder = info.filename.endswith("/")
+            yield _Entry(name, is_folder, _zip_problem(info), opened)
 
 
 def _overlap(members: list[zipfile.ZipInfo]) -> bool:
