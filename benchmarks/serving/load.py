@@ -4,7 +4,8 @@ python benchmarks/serving/load.py [--size 13m] [--clients 1 8 32] [--rounds 3] [
     [--llama-cpp PYTHON] [--vllm PYTHON] [--folder FOLDER]
 
 Random weights as in ``decoding.py``, with a context of 2,048. Ours in int8; llama-cpp-python's
-server in Q8_0, which answers one request after the other; vLLM in bfloat16. All servers are up at
+server in Q8_0, which answers one request after the other; vLLM in bfloat16, behind our server
+(``--engine vllm``). All servers are up at
 once and asked in turns, each client sending its next request when its last has ended: streams of
 ``/v1/completions``, greedy, with prompts and lengths that are the same for all. On Linux the server
 keeps to the first cores and the clients to the last one. Then eight streams run and a prompt of
@@ -135,12 +136,12 @@ def commands(folder: Path, given: argparse.Namespace) -> Iterator[tuple[str, lis
             ],
         )
     if given.vllm:
+        vllm = [sys.executable, "-m", "modelwright", "serve", str(folder), "--engine", "vllm"]
         yield (
-            "vLLM bfloat16",
+            "vLLM bfloat16, behind our server",
             [
-                *(str(given.vllm), "-m", "vllm.entrypoints.cli.main", "serve", str(folder)),
-                *("--served-model-name", "model", "--max-num-seqs", "32", "--host", "127.0.0.1"),
-                *("--generation-config", "vllm", "--port"),
+                *(*vllm, "--vllm", str(given.vllm), "--name", "model", "--max-sequences", "32"),
+                *("--log", "off", "--port"),
             ],
         )
 
@@ -158,7 +159,11 @@ def started(name: str, command: list[str], threads: int, cores: list[int]) -> It
         [*pinned, *command, str(port)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**environment(threads), "VLLM_CPU_OMP_THREADS_BIND": "nobind", "HF_HUB_OFFLINE": "1"},
+        env={
+            **environment(threads),
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            "VLLM_CPU_KVCACHE_SPACE": "4",
+        },
     ) as process:
         try:
             wait_for(name, process, f"http://127.0.0.1:{port}/v1/models")
