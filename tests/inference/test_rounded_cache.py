@@ -14,6 +14,7 @@ from modelwright.inference.engine import Engine
 from modelwright.inference.kernels.cache import LARGEST, put, readable
 from modelwright.inference.kv_cache import block_bytes
 from modelwright.inference.sampling import SamplingParams
+from modelwright.models import attention
 from modelwright.models.config import TransformerConfig
 
 
@@ -123,6 +124,28 @@ def test_scores_are_those_of_generation_and_near_those_of_the_full_cache(
     full = Engine(engine.model, engine.tokenizer, weights="auto").score([whole])[0]
     assert not torch.equal(scores, full)
     assert (scores - full).abs().mean() < 0.02 * full.abs().mean()
+
+
+def test_scores_are_those_of_pytorch_with_rounded_keys_and_values(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rounded(x: torch.Tensor) -> torch.Tensor:
+        scale = x.abs().amax(-1, keepdim=True) / LARGEST
+        return (x / scale).round() * scale
+
+    def attend(
+        queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, *rest: object
+    ) -> torch.Tensor:
+        return plain(queries, rounded(keys), rounded(values), *rest)
+
+    text = prompts(engine)[0]
+    full = engine.score([text])[0]
+    found = new_engine(engine, weights="float32").score([text])[0]
+    plain = attention.attend
+    monkeypatch.setattr(attention, "attend", attend)
+    wanted = engine.score([text])[0]
+    # A number between two integers may go either way.
+    assert (found - wanted).abs().mean() < 0.1 * (full - wanted).abs().mean()
 
 
 def test_it_takes_about_a_quarter_of_the_memory() -> None:

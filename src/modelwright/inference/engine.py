@@ -136,7 +136,7 @@ class Engine:
         self.speculate = speculate
         self.device = model.model.embed_tokens.weight.device
         own_dtype = model.model.embed_tokens.weight.dtype
-        self._cache_dtype = torch.int8 if cache_format == "int8" else own_dtype
+        self._cache_dtype = {"full": own_dtype, "int8": torch.int8}[cache_format]
         block = sum(block_bytes(one.config, self._cache_dtype) for one in models)
         self._blocks = cache_blocks(model, max_sequences, cache_tokens, block)
         if static_steps is None:

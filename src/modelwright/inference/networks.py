@@ -72,7 +72,7 @@ def make_network(
         raise UsageError(
             "a cache in int8 needs the CPU kernels, which "
             + ("were not asked for" if reason is None else f"cannot run this model: {reason}"),
-            fix="leave out --cache-format, or --weights model",
+            fix="leave out " + ("--weights model" if reason is None else "--cache-format"),
         )
     if weights == "model" or (weights == "auto" and reason is not None):
         if static_rows is not None:
