@@ -165,3 +165,5 @@ def test_it_takes_about_a_quarter_of_the_memory() -> None:
 def test_it_is_refused_without_the_kernels(engine: Engine) -> None:
     with pytest.raises(UsageError, match="a cache in int8 needs the CPU kernels"):
         new_engine(engine, weights="model")
+    with pytest.raises(UsageError, match="no cache format 'fp8'"):
+        new_engine(engine, cache_format="fp8")

@@ -57,7 +57,7 @@ def cluster(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     secret = KeyFile(folder / "keys.json").create("me")
     command = [sys.executable, "-m", "modelwright", "serve", str(wide), "--on", "ray"]
     command += ["--replicas", "2", "--port", "0", "--name", NAME, "--log", "json"]
-    command += ["--keys", str(folder / "keys.json"), "--replica-cpus", "1"]
+    command += ["--keys", "keys.json", "--replica-cpus", "1"]
     environment = {**os.environ, "RAY_TMPDIR": "/tmp"}
     with (
         open(folder / "errors", "w") as errors,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -316,6 +317,7 @@ def _serve_on_ray(
     folders: dict[str, Path], host: str, port: int, options: ServeOptions, given: dict[str, Any]
 ) -> None:
     from modelwright.core.workspace import find_workspace
+    from modelwright.serving.access.keys import KeyFile
     from modelwright.serving.on_ray import Plan, RayOptions, serve_on_ray
 
     workspace = None
@@ -323,7 +325,14 @@ def _serve_on_ray(
         workspace = find_workspace(Path.cwd())
     if workspace is None and given["log_requests"]:
         find_workspace(Path.cwd())  # raises
+    # A replica may be started in another folder.
     found = {name: folder.resolve() for name, folder in folders.items()}
+    options = replace(
+        options,
+        keys=None if options.keys is None else KeyFile(options.keys.path.resolve()),
+        adapters={name: folder.resolve() for name, folder in options.adapters.items()},
+        draft=None if options.draft is None else options.draft.resolve(),
+    )
     ray_options = RayOptions(
         given["replicas"], given["ray_address"], given["replica_cpus"], given["replica_gpus"]
     )

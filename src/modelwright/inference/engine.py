@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -114,6 +114,8 @@ class Engine:
             raise UsageError(
                 f"max_sequences must be at least 1; got {max_sequences}", fix="give it 1 or more"
             )
+        if cache_format not in get_args(CacheFormat):
+            raise UsageError(f"there is no cache format '{cache_format}'", fix="give full or int8")
         if speculate is None:
             speculate = 0 if draft is None else DRAFT_TOKENS
         if draft is not None and speculate < 1:

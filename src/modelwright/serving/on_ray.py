@@ -151,9 +151,8 @@ def serve_on_ray(
         port = listener.getsockname()[1]
     cpus = _cpus(ray_options)
     plan = replace(plan, options=replace(plan.options, threads=cpus))
-    # From here on a signal ends the wait; while Ray starts, it interrupts.
-    asked_to_end = threading.Event()
-    with _cluster(ray_options) as ray_serve, _told_by_signals(asked_to_end):
+    answers, asked_to_end = threading.Event(), threading.Event()
+    with _told_by_signals(answers, asked_to_end), _cluster(ray_options) as ray_serve:
         ray_serve.start(
             proxy_location="HeadOnly",
             http_options={"host": host, "port": port},
@@ -166,6 +165,7 @@ def serve_on_ray(
         names = ", ".join([*plan.folders, *plan.options.adapters])
         replicas = _number(ray_options.replicas)
         print(f"{names}: {replicas} at {address} (chat page and API; Ctrl-C stops)", flush=True)
+        answers.set()
         if plan.options.open_browser:
             webbrowser.open(address)
         if ready is not None:
@@ -244,16 +244,21 @@ def _environment(is_own: bool) -> dict[str, str]:
         found["RAY_COLOR_PREFIX"] = "0"
     if is_own:
         found |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        # Of its own accord Ray lets all other programs go first, for minutes on a busy machine.
+        found["RAY_worker_niceness"] = "0"
     return found
 
 
 @contextmanager
-def _told_by_signals(event: threading.Event) -> Iterator[None]:
-    """Ctrl-C and SIGTERM set the event."""
-    before = {
-        number: signal.signal(number, lambda *_: event.set())
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+def _told_by_signals(answers: threading.Event, asked_to_end: threading.Event) -> Iterator[None]:
+    """Ctrl-C and SIGTERM interrupt the start; once all answers, they ask for the end."""
+
+    def handle(*_: Any) -> None:
+        if not answers.is_set():
+            raise KeyboardInterrupt
+        asked_to_end.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

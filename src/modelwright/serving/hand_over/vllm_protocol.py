@@ -140,8 +140,11 @@ def piece_of(content: Any, params: SamplingParams) -> Piece | None:
         reason = choice["finish_reason"]
         if reason is not None and reason not in _FINISH_REASONS:
             raise UnreadableAnswerError(f"it ended with '{reason}'")
+        tokens = list(choice["token_ids"] or [])
+        if not all(type(token) is int for token in tokens):
+            raise UnreadableAnswerError("token ids that are no numbers")
         return Piece(
-            tokens=list(choice["token_ids"] or []),
+            tokens=tokens,
             alternatives=_of_answer(choice["logprobs"], params.alternatives),
             prompt_alternatives=_of_prompt(choice, params.prompt_alternatives),
             finish_reason=reason,
