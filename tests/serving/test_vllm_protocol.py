@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from test_server import serve_command
 
@@ -117,6 +117,7 @@ def test_the_likeliest_tokens_fall() -> None:
     assert piece.alternatives == [TokenLogProbability(39, -3.5, ((196, -1.5), (2, -2.5)))]
 
 
+@example({"choices": [{"token_ids": [None], "logprobs": None, "finish_reason": None}]}, None)
 @given(json_values | pieces, st.none() | st.integers(0, 3))
 def test_whatever_is_no_answer_is_said_to_be_none(content: object, wanted: int | None) -> None:
     params = SamplingParams(max_tokens=1, alternatives=wanted, prompt_alternatives=wanted)

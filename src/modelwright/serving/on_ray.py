@@ -152,7 +152,8 @@ def serve_on_ray(
     cpus = _cpus(ray_options)
     plan = replace(plan, options=replace(plan.options, threads=cpus))
     answers, asked_to_end = threading.Event(), threading.Event()
-    with _told_by_signals(answers, asked_to_end), _cluster(ray_options) as ray_serve:
+    # In this order: Ray has a handler of its own for SIGTERM.
+    with _cluster(ray_options) as ray_serve, _told_by_signals(answers, asked_to_end):
         ray_serve.start(
             proxy_location="HeadOnly",
             http_options={"host": host, "port": port},
