@@ -6,10 +6,10 @@ import logging
 from dataclasses import dataclass
 from itertools import accumulate
 
-import torch
 from torch import Tensor
 
 from modelwright.inference.next_tokens import next_tokens
+from modelwright.inference.sampler import are_finite
 from modelwright.inference.scheduler import Part, Scheduler
 from modelwright.inference.sequence import FinishReason, Sequence
 from modelwright.tokens.tokenizer import Tokenizer
@@ -73,7 +73,7 @@ class Continuation:
         outputs = {part.sequence: StepOutput(part.sequence, "", 0) for part in parts}
         first_rows = accumulate((1 + len(part.draft) for part in parts), initial=0)
         going = list(zip(parts, first_rows, strict=False))
-        is_finite = torch.isfinite(said.amax(dim=-1)).tolist()
+        is_finite = are_finite(said)
         number = 0  # of the token in this step
         while going:
             sound = [(part, row + number) for part, row in going if is_finite[row + number]]
@@ -112,7 +112,8 @@ class Continuation:
         if not going:
             return []
         rows = [row for _, row in going]
-        drawn = next_tokens([part.sequence for part, _ in going], said[rows], self.end_tokens)
+        own = said if rows == list(range(len(said))) else said[rows]
+        drawn = next_tokens([part.sequence for part, _ in going], own, self.end_tokens)
         still = []
         for (part, row), token in zip(going, drawn, strict=True):
             sequence = part.sequence

@@ -6,15 +6,13 @@ worked out in the same way whatever else is in the step.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from modelwright.inference.block_manager import BLOCK_SIZE
 from modelwright.inference.kernels.cache import Cache
+from modelwright.inference.kernels.drawing import prepare
 from modelwright.inference.kernels.forward import Scratch, Step, Weights, forward, project
 from modelwright.inference.kernels.threads import CAN_YIELD
 from modelwright.inference.kv_cache import KVCache, blocks_for
@@ -22,6 +20,7 @@ from modelwright.inference.networks import PROJECTIONS, base_layer
 from modelwright.inference.packed_adapter import PackedAdapter, no_changes
 from modelwright.inference.packed_weights import PackedMatrix, WeightFormat, pack
 from modelwright.inference.step_layout import StepLayout
+from modelwright.inference.thread_team import ThreadTeam
 from modelwright.models.config import TransformerConfig
 from modelwright.models.transformer import CausalLM
 
@@ -52,7 +51,7 @@ class KernelNetwork:
     def __init__(
         self, model: CausalLM, cache: KVCache, weight_format: WeightFormat, threads: int = 1
     ):
-        self.config, self.threads = model.config, 1
+        self.config = model.config
         self._embedding = model.model.embed_tokens.weight.detach().numpy()
         # A head in four bits costs more quality than the little that it saves.
         head_format: WeightFormat = "int8" if weight_format == "int4" else weight_format
@@ -67,13 +66,9 @@ class KernelNetwork:
         self._no_changes = no_changes(self.config.num_hidden_layers, len(PROJECTIONS))
         self._adapters = dict[str, PackedAdapter]()
         self._cache_dtype = cache.keys.dtype
-        self._scratch = _scratch(self.config, 1, self.threads, self._cache_dtype == torch.int8)
-        self._counter = np.zeros(1, np.int64)
-        self._pool: ThreadPoolExecutor | None = None
+        self._team = ThreadTeam(threads if CAN_YIELD else 1)
+        self._scratch = self._new_scratch(1, 0)
         self._compile()
-        if threads > 1 and CAN_YIELD:
-            self.threads, self._pool = threads, ThreadPoolExecutor(threads)
-            self._scratch = _scratch(self.config, 1, threads, self._cache_dtype == torch.int8)
 
     @property
     def nbytes(self) -> int:
@@ -115,12 +110,13 @@ class KernelNetwork:
         """Logits (M, vocab_size) of hidden states (M, C), float32."""
         rows = np.ascontiguousarray(hidden.numpy())
         out = np.empty((len(rows), self.config.vocab_size), np.float32)
-        quantized = np.empty((self.threads, *rows.shape), np.int16)
-        scales = np.empty((self.threads, len(rows)), np.float32)
-        self._on_all_threads(
+        quantized = np.empty((self._team.size, *rows.shape), np.int16)
+        scales = np.empty((self._team.size, len(rows)), np.float32)
+        self._team.run(
             lambda thread: project(
                 self._head_addresses, self.config.vocab_size, rows,
-                quantized[thread], scales[thread], out, thread, self.threads,
+                quantized[thread], scales[thread], out,
+                self._team.counters, thread, self._team.size,
             )
         )  # fmt: skip
         return torch.from_numpy(out)
@@ -134,41 +130,30 @@ class KernelNetwork:
         self._make_room(len(tokens), rank)
         embedded = self._embedding[np.asarray(tokens, np.int64)]
         hidden = np.empty_like(embedded)
-        self._on_all_threads(
+        self._team.run(
             lambda thread: forward(
                 self._weights, changes, step, self._scratch, embedded, cache, hidden,
-                self._counter.ctypes.data, thread, self.threads,
+                self._team.counters, thread, self._team.size,
             )
         )  # fmt: skip
         return torch.from_numpy(hidden)
-
-    def _on_all_threads(self, work: Callable[[int], None]) -> None:
-        if self._pool is None:
-            work(0)
-            return
-        # None of them here, and one starts the others: if this thread is interrupted, wherever
-        # that is, nobody waits for it.
-        self._pool.submit(self._start_others, self._pool, work).result()
-
-    def _start_others(self, pool: ThreadPoolExecutor, work: Callable[[int], None]) -> None:
-        others = [pool.submit(work, thread) for thread in range(1, self.threads)]
-        work(0)
-        for other in others:
-            other.result()
 
     def _make_room(self, tokens: int, rank: int) -> None:
         before_tokens, before_rank = self._scratch.mixed.shape[0], self._scratch.low.shape[2]
         if before_tokens < tokens or before_rank < rank:
             tokens, rank = max(tokens, before_tokens), max(rank, before_rank)
-            self._scratch = _scratch(
-                self.config, tokens, self.threads, self._cache_dtype == torch.int8, rank
-            )
+            self._scratch = self._new_scratch(tokens, rank)
+
+    def _new_scratch(self, tokens: int, rank: int) -> Scratch:
+        is_rounded = self._cache_dtype == torch.int8
+        return _scratch(self.config, tokens, self._team.size, is_rounded, rank)
 
     def _compile(self) -> None:
         """Run nothing, so that no request has to wait for it, and no thread for another's."""
         none = np.zeros(0, np.int64)
         self._run([], Step(none, none, none, np.zeros((1, 1), np.int64)), self._cache)
         self.logits(torch.zeros(0, self.config.hidden_size))
+        prepare()
 
 
 def _weights(model: CausalLM, layers: list[list[PackedMatrix]]) -> Weights:
@@ -216,7 +201,7 @@ def _step(layout: StepLayout) -> Step:
 
 
 def _scratch(
-    config: TransformerConfig, tokens: int, threads: int, is_rounded: bool, rank: int = 0
+    config: TransformerConfig, tokens: int, threads: int, is_rounded: bool, rank: int
 ) -> Scratch:
     queries = config.num_attention_heads * config.head_dim
     keys = config.num_key_value_heads * config.head_dim

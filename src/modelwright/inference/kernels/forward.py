@@ -16,7 +16,7 @@ from modelwright.inference.kernels.cache import put, readable
 from modelwright.inference.kernels.compiled import compiled
 from modelwright.inference.kernels.functions import copy, rms_norm, rotate, silu_times
 from modelwright.inference.kernels.linear import INT8, linear, quantize, share
-from modelwright.inference.kernels.threads import wait_for_all
+from modelwright.inference.kernels.threads import begin_together, end_together, wait_for_all
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -116,7 +116,7 @@ class Scratch(NamedTuple):
 
 
 @compiled(cache=True)
-def forward(weights, changes, step, scratch, embedded, cache, hidden, counter, thread, threads):
+def forward(weights, changes, step, scratch, embedded, cache, hidden, counters, thread, threads):
     """Run all layers; every thread calls this with its own number.
 
     Parameters
@@ -131,9 +131,10 @@ def forward(weights, changes, step, scratch, embedded, cache, hidden, counter, t
         Where keys and values go.
     hidden : float32 (N, C)
         Where normalised hidden states are written.
-    counter, thread, threads : int
+    counters, thread, threads : int
         As ``threads.py`` has them.
     """
+    begin_together(counters, thread)
     rows, width = embedded.shape
     queries_width = weights.heads * weights.head_width
     keys_width = weights.kv_heads * weights.head_width
@@ -161,9 +162,9 @@ def forward(weights, changes, step, scratch, embedded, cache, hidden, counter, t
                 normed, quantized, scales, y, rows, thread, threads,
             )  # fmt: skip
             _adapt(adapted[matrix], width, outputs, normed, scratch, y, rows, thread, threads)
-        wait_for_all(counter, threads)
+        wait_for_all(counters, threads)
         _attention(weights, step, scratch, cache, layer, rows, thread, threads)
-        wait_for_all(counter, threads)
+        wait_for_all(counters, threads)
         if matrices[OUTPUT, 0] >= INT8:
             quantize(scratch.found, queries_width, rows, quantized, scales)
         linear(
@@ -174,7 +175,7 @@ def forward(weights, changes, step, scratch, embedded, cache, hidden, counter, t
             adapted[OUTPUT], queries_width, width,
             scratch.found, scratch, mixed, rows, thread, threads,
         )  # fmt: skip
-        wait_for_all(counter, threads)
+        wait_for_all(counters, threads)
         for row in range(rows):
             for index in range(width):
                 stream[row, index] += mixed[row, index]
@@ -190,7 +191,7 @@ def forward(weights, changes, step, scratch, embedded, cache, hidden, counter, t
         first, end = share(inner, thread, threads)
         for row in range(rows):
             silu_times(scratch.gate[row], scratch.up[row], first, end)
-        wait_for_all(counter, threads)
+        wait_for_all(counters, threads)
         if matrices[DOWN, 0] >= INT8:
             quantize(scratch.gate, inner, rows, quantized, scales)
         linear(
@@ -198,7 +199,7 @@ def forward(weights, changes, step, scratch, embedded, cache, hidden, counter, t
             scratch.gate, quantized, scales, mixed, rows, thread, threads,
         )  # fmt: skip
         _adapt(adapted[DOWN], inner, width, scratch.gate, scratch, mixed, rows, thread, threads)
-        wait_for_all(counter, threads)
+        wait_for_all(counters, threads)
         for row in range(rows):
             for index in range(width):
                 stream[row, index] += mixed[row, index]
@@ -206,6 +207,7 @@ def forward(weights, changes, step, scratch, embedded, cache, hidden, counter, t
     if thread == 0:
         for row in range(rows):
             rms_norm(stream[row], weights.final_norm, weights.epsilon, hidden[row])
+    end_together(counters, thread, threads)
 
 
 @compiled()
@@ -299,12 +301,14 @@ def _attend(weights, step, scratch, keys, values, head, own_head, blocks, window
 
 
 @compiled(cache=True)
-def project(matrix, outputs, hidden, quantized, scales, logits, thread, threads):
+def project(matrix, outputs, hidden, quantized, scales, logits, counters, thread, threads):
     """Work out this thread's share of logits (M, outputs) of hidden states (M, C), all float32.
 
     ``quantized`` and ``scales`` are scratch of this thread's own, (M, C) int16 and (M,) float32.
     """
+    begin_together(counters, thread)
     rows, width = hidden.shape
     if matrix[0] >= INT8:
         quantize(hidden, width, rows, quantized, scales)
     linear(matrix, width, outputs, hidden, quantized, scales, logits, rows, thread, threads)
+    end_together(counters, thread, threads)

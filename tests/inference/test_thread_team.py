@@ -1,0 +1,67 @@
+import gc
+import threading
+import time
+
+import pytest
+
+from modelwright.inference.kernels.compiled import compiled
+from modelwright.inference.kernels.threads import begin_together, end_together
+from modelwright.inference.thread_team import ThreadTeam
+
+
+@compiled()
+def join_in(counters: int, thread: int, threads: int) -> None:
+    begin_together(counters, thread)
+    end_together(counters, thread, threads)
+
+
+def run(team: ThreadTeam) -> set[int]:
+    """Which threads did a piece of work, by the system's numbers."""
+    took_part = set[int]()
+
+    def work(thread: int) -> None:
+        if thread > 0:
+            took_part.add(threading.get_ident())
+        join_in(team.counters, thread, team.size)
+        if thread == 0:
+            took_part.add(threading.get_ident())
+
+    team.run(work)
+    return took_part
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_the_same_threads_do_all_the_work(size: int) -> None:
+    team = ThreadTeam(size)
+    threads = run(team)
+    assert len(threads) == size
+    for number in range(200):
+        if number % 50 == 0:
+            time.sleep(0.02)  # the others fall asleep
+        assert run(team) == threads
+
+
+def test_nobody_waits_for_a_thread_that_was_interrupted() -> None:
+    team = ThreadTeam(2)
+
+    def interrupted(thread: int) -> None:
+        assert thread == 0
+        raise KeyboardInterrupt
+
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            team.run(interrupted)
+        assert len(run(team)) == 2
+
+
+def test_threads_end_with_the_team() -> None:
+    before = set(threading.enumerate())
+    team = ThreadTeam(3)
+    run(team)
+    threads = set(threading.enumerate()) - before
+    assert len(threads) == 2
+    del team
+    gc.collect()
+    for thread in threads:
+        thread.join(timeout=30)
+        assert not thread.is_alive()
