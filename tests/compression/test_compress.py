@@ -15,6 +15,7 @@ from modelwright.core.artifact import Artifact, Manifest, open_artifact
 from modelwright.core.errors import InputError, UsageError
 from modelwright.core.files import write_text
 from modelwright.data.corpus import CorpusWriter, new_document
+from modelwright.evaluation.bits_per_byte import bits_per_byte
 from modelwright.inference.engine import Engine
 from modelwright.inference.sampling import SamplingParams
 from modelwright.models.adapters.attach import adapter_parameters
@@ -259,3 +260,15 @@ def test_a_corpus_without_a_split(
     row = lines.index(["bits", "per", "byte", "not", "measured"])
     warnings = [place for place, words in enumerate(lines) if words[:1] == ["WARNING:"]]
     assert warnings[0] < row < warnings[1]  # before the work and below the table
+
+
+def test_a_rounded_cache_of_a_trained_model_costs_little(
+    model_folder: Path, chapters: list[str]
+) -> None:
+    full, rounded = (
+        bits_per_byte(Engine.load(model_folder, weights="float32", cache_format=kind), chapters[:2])
+        for kind in ("full", "int8")
+    )
+    assert full < 4  # 8 if nothing had been learnt
+    assert full != rounded
+    assert rounded / full == pytest.approx(1, abs=0.005)

@@ -108,6 +108,8 @@ class Script:
     ----------
     sequences : list of Sequence
         All that have run.
+    hold_at : int or None
+        After how many tokens of a text nothing is said until ``released`` is set.
     """
 
     def __init__(self, engine: Engine, text: str, seconds_per_step: float = 0.0):
@@ -115,10 +117,14 @@ class Script:
         self.vocabulary = engine.tokenizer.vocabulary_size
         self.seconds = seconds_per_step
         self.sequences: list[Sequence] = []
+        self.hold_at: int | None = None
+        self.released = threading.Event()
 
     def run(self, parts: list[Part]) -> torch.Tensor:
         time.sleep(self.seconds)
         sequences = [part.sequence for part in parts if part.is_last]
+        if any(len(sequence.generated) == self.hold_at for sequence in sequences):
+            assert self.released.wait(60)
         self.sequences += [sequence for sequence in sequences if not sequence.generated]
         wanted = [self.ids[len(sequence.generated)] for sequence in sequences]
         return torch.nn.functional.one_hot(torch.tensor(wanted), self.vocabulary) * 100.0

@@ -92,6 +92,7 @@ def prompts(engine: Engine, script: object) -> list[str]:
 
 def test_a_question_is_answered_token_by_token(window: Browser, scripted: Callable) -> None:
     engine, script = scripted(ANSWER, seconds_per_step=0.02)
+    script.hold_at = len(engine.tokenizer.encode(ANSWER[: ANSWER.index("Hallo")]))
     with running(engine) as server:
         window.requested_addresses()
         start(window, server.address)
@@ -100,6 +101,7 @@ def test_a_question_is_answered_token_by_token(window: Browser, scripted: Callab
         window.wait(lambda: "Use os" in window.text(MODEL))
         assert "Hallo" not in window.text(MODEL)
         assert window.count(".waiting") == 1
+        script.released.set()
         settled(window)
         assert window.text(".user .text") == "How do I <i>join</i> paths?"
         shown = window.text(MODEL)
