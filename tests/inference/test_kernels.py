@@ -189,13 +189,13 @@ def attended(
 def test_attention(length: int, window: int, width: int, next_token: bool, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     queries = torch.randn(4, width, generator=generator) * 3
-    cache = torch.randn(2, 9, 16, 2, width, generator=generator)
+    cache = torch.randn(2, 9, 2, 16, width, generator=generator)
     blocks = torch.randperm(9, generator=generator)[:5]
-    cache[:, blocks[-1], length % 16 if length > 64 else 0 :] = np.nan  # not of this text
+    cache[:, blocks[-1], :, length % 16 if length > 64 else 0 :] = np.nan  # not of this text
     step = int(next_token and length < 64)
     both = attended(cache, blocks, queries, (0, 2), length, step, window)
     for query, known in ((0, length), (2, length + step)):
-        seen = [rows[blocks].flatten(0, 1)[max(0, known - window) : known, 1] for rows in cache]
+        seen = [rows[blocks, 1].flatten(0, 1)[max(0, known - window) : known] for rows in cache]
         expected = torch.nn.functional.scaled_dot_product_attention(queries[query, None], *seen)
         assert torch.allclose(both[query], expected[0], atol=1e-5)
         alone = attended(cache, blocks, queries, (query, query), known, 0, window)

@@ -24,12 +24,12 @@ def written(x, cache, scales, head):
     blocks = np.array([3, 1, 2])
     for row in range(x.shape[0]):
         put(x[row], cache, scales, blocks[row // 16], row % 16, head)
-    room = np.full((3, 16, 1, x.shape[1]), np.nan, np.float32)
+    room = np.full((3, 1, 16, x.shape[1]), np.nan, np.float32)
     first, end = 1, (x.shape[0] + 15) // 16
     own, own_head, own_blocks = readable(cache, scales, head, blocks, first, end, room)
     out = np.full_like(x, np.nan)
     for row in range(16 * first, x.shape[0]):
-        out[row] = own[own_blocks[row // 16], row % 16, own_head]
+        out[row] = own[own_blocks[row // 16], own_head, row % 16]
     return out
 
 
@@ -39,21 +39,21 @@ def test_what_is_written_is_read(tokens: int, width: int, size: float, seed: int
     x = torch.randn(tokens, width, generator=torch.Generator().manual_seed(seed)) * size
     x[tokens // 2] = 0
     full = written(
-        x.numpy(), np.zeros((4, 16, 2, width), np.float32), np.zeros((0, 16, 2), np.float32), 1
+        x.numpy(), np.zeros((4, 2, 16, width), np.float32), np.zeros((0, 2, 16), np.float32), 1
     )
     assert np.array_equal(full[16:], x[16:].numpy())
-    cache, scales = np.zeros((4, 16, 2, width), np.int8), np.zeros((4, 16, 2), np.float32)
+    cache, scales = np.zeros((4, 2, 16, width), np.int8), np.zeros((4, 2, 16), np.float32)
     found = torch.from_numpy(written(x.numpy(), cache, scales, 1))[16:]
     step = x[16:].abs().amax(1, keepdim=True) / LARGEST
     assert ((found - x[16:]).abs() <= 0.501 * step).all()
-    assert not cache[:, :, 0].any()  # another head's
+    assert not cache[:, 0].any()  # another head's
 
 
 def test_what_is_not_finite_stays_so() -> None:
     for strange in (float("nan"), float("inf")):
         x = np.ones((18, 16), np.float32)
         x[17, 3] = strange
-        cache, scales = np.zeros((4, 16, 2, 16), np.int8), np.zeros((4, 16, 2), np.float32)
+        cache, scales = np.zeros((4, 2, 16, 16), np.int8), np.zeros((4, 2, 16), np.float32)
         found = written(x, cache, scales, 0)
         assert np.isnan(found[17]).all()
         assert np.allclose(found[16], 1)

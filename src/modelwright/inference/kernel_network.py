@@ -185,8 +185,15 @@ def _weights(model: CausalLM, layers: list[list[PackedMatrix]]) -> Weights:
 
 
 def _arrays(cache: KVCache) -> Cache:
-    tensors = (cache.keys, cache.values, cache.key_scales, cache.value_scales)
-    return Cache(*(tensor.numpy() for tensor in tensors))
+    """The same memory in the kernels' order."""
+    layers, blocks, places, heads, width = cache.keys.shape
+    shape, scales = (layers, blocks, heads, places, width), (layers, -1, heads, places)
+    return Cache(
+        cache.keys.view(shape).numpy(),
+        cache.values.view(shape).numpy(),
+        cache.key_scales.view(scales).numpy(),
+        cache.value_scales.view(scales).numpy(),
+    )
 
 
 def _step(layout: StepLayout) -> Step:
@@ -225,7 +232,7 @@ def _scratch(
         up=floats(tokens, inner),
         mixed=floats(tokens, width),
         scores=floats(threads, 2, blocks * BLOCK_SIZE),
-        room=floats(threads, 2, blocks if is_rounded else 0, BLOCK_SIZE, 1, config.head_dim),
+        room=floats(threads, 2, blocks if is_rounded else 0, 1, BLOCK_SIZE, config.head_dim),
         low=floats(threads, tokens, rank),
         change=floats(threads, tokens, widest),
     )

@@ -35,7 +35,8 @@ class KVCache:
     Attributes
     ----------
     keys, values : Tensor
-        (layers, blocks + 1, BLOCK_SIZE, K, D). On a CPU, memory is taken as it is first written to.
+        (layers, blocks + 1, BLOCK_SIZE, K, D); the CPU kernels order a block in their own way. On
+        a CPU, memory is taken as it is first written to.
     key_scales, value_scales : Tensor
         What integers are multiplied by, one number a token and head: float32 (layers, blocks + 1,
         BLOCK_SIZE, K); without blocks for other formats.

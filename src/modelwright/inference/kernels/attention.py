@@ -52,7 +52,7 @@ def attend(
         Of all tokens and heads.
     first, second : int
         Which of them; the same twice is one.
-    keys, values : float32 (blocks, BLOCK_SIZE, K, D)
+    keys, values : float32 (blocks, K, BLOCK_SIZE, D)
         One layer's.
     head : int
         Which of the K.
@@ -69,13 +69,13 @@ def attend(
     out : float32 (queries, D)
         Where to write, in the rows of the queries.
     """
-    size, width = keys.shape[1], keys.shape[3]
+    size, width = keys.shape[2], keys.shape[3]
     begin, later, last = max(0, length - window), max(0, length + step - window), length + step
-    stride, row = keys.strides[1], scores.strides[0]
+    stride, row = keys.strides[2], scores.strides[0]
     query = queries.ctypes.data + first * queries.strides[0]
     distance = (second - first) * queries.strides[0]
     for number in range(begin // size, (last + size - 1) // size):
-        block = keys[blocks[number], 0, head].ctypes.data
+        block = keys[blocks[number], head].ctypes.data
         for place in range(0, size, OUTPUTS):
             key = block + place * stride
             to = scores.ctypes.data + 4 * (number * size + place)
@@ -100,14 +100,14 @@ def attend(
 @compiled()
 def _add(weights, values, head, blocks, begin, end, out, first, second):
     """Add the values of places times their weights to one or two rows of ``out``."""
-    size, width = values.shape[1], values.shape[3]
+    size, width = values.shape[2], values.shape[3]
     to = out.ctypes.data + first * out.strides[0]
     distance = (second - first) * out.strides[0]
     place = begin
     while place < end:
         until = min(end, (place // size + 1) * size)
-        value = values[blocks[place // size], place % size, head].ctypes.data
-        weight, stride = weights.ctypes.data + 4 * place, values.strides[1]
+        value = values[blocks[place // size], head, place % size].ctypes.data
+        weight, stride = weights.ctypes.data + 4 * place, values.strides[2]
         if distance:
             _add_to_two(
                 weight, weights.strides[0], value, stride, until - place, to, distance, width

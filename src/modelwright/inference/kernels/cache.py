@@ -23,12 +23,12 @@ LARGEST = 127
 
 
 class Cache(NamedTuple):
-    """Keys and values of all layers; ``kv_cache.py`` says more.
+    """Keys and values of all layers, those of a block and head side by side, as they are read.
 
     Attributes
     ----------
-    keys, values : float32 or int8 (layers, blocks, BLOCK_SIZE, K, D)
-    key_scales, value_scales : float32 (layers, blocks, BLOCK_SIZE, K)
+    keys, values : float32 or int8 (layers, blocks, K, BLOCK_SIZE, D)
+    key_scales, value_scales : float32 (layers, blocks, K, BLOCK_SIZE)
         Without blocks for float32.
     """
 
@@ -46,10 +46,10 @@ def put(x: Any, cache: Any, scales: Any, block: int, place: int, head: int) -> N
 @overload(put)
 def _put(x: Any, cache: Any, scales: Any, block: Any, place: Any, head: Any) -> Any:
     def as_it_is(x: Any, cache: Any, scales: Any, block: Any, place: Any, head: Any) -> None:
-        copy(x, cache[block, place, head])
+        copy(x, cache[block, head, place])
 
     def rounded(x: Any, cache: Any, scales: Any, block: Any, place: Any, head: Any) -> None:
-        scales[block, place, head] = _round(x, cache[block, place, head])
+        scales[block, head, place] = _round(x, cache[block, head, place])
 
     return rounded if cache.dtype == types.int8 else as_it_is
 
@@ -84,12 +84,12 @@ def readable(
         The text's block table.
     first, end : int
         Which of its blocks are read: from the first to before the second.
-    room : float32 (≥ end, BLOCK_SIZE, 1, D)
+    room : float32 (≥ end, 1, BLOCK_SIZE, D)
         Where those that are rounded are multiplied out.
 
     Returns
     -------
-    float32 (blocks, BLOCK_SIZE, heads, D), int, int (≥ end,)
+    float32 (blocks, heads, BLOCK_SIZE, D), int, int (≥ end,)
         Blocks, the head in them, and a block table.
     """
     raise NotImplementedError("only in compiled code")
@@ -109,9 +109,9 @@ def _readable(
     ) -> Any:
         for number in range(first, end):
             block = blocks[number]
-            for place in range(cache.shape[1]):
+            for place in range(cache.shape[2]):
                 _multiply(
-                    cache[block, place, head], scales[block, place, head], room[number, place, 0]
+                    cache[block, head, place], scales[block, head, place], room[number, 0, place]
                 )
         return room, 0, np.arange(end)
 

@@ -92,7 +92,7 @@ class Scratch(NamedTuple):
     gate, up : float32 (N, I)
     mixed : float32 (N, C)
     scores : float32 (P, 2, context rounded up to blocks)
-    room : float32 (P, 2, blocks of the context, BLOCK_SIZE, 1, D)
+    room : float32 (P, 2, blocks of the context, 1, BLOCK_SIZE, D)
         For keys and values that are rounded in the cache, of one text and head.
     low, change : float32 (P, N, rank), (P, N, widest)
         Of adapters. Each thread has its own: one may be at the next matrix already.
@@ -229,7 +229,7 @@ def _adapt(change, width, outputs, x, scratch, y, rows, thread, threads):
 @compiled()
 def _attention(weights, step, scratch, cache, layer, rows, thread, threads):
     """Store the tokens' keys and values and let them attend; each thread does its own heads."""
-    width, size = weights.head_width, cache.keys.shape[2]
+    width, size = weights.head_width, cache.keys.shape[3]
     group = weights.heads // weights.kv_heads
     keys, values = cache.keys[layer], cache.values[layer]
     key_scales, value_scales = cache.key_scales[layer], cache.value_scales[layer]
