@@ -59,8 +59,9 @@ def fuzz(model: Path, log: Path, schemathesis: str, wanted: int) -> bool:
     """Send so many requests; whether an answer was wrong."""
     failed, seed = False, 0
     with serving(model, "--log", "json", "--deadline", "20", log=log) as server:
-        while len(statuses(log)) < wanted:
-            seed += 1
+        before = -1
+        while before < len(statuses(log)) < wanted:
+            seed, before = seed + 1, len(statuses(log))
             # The first two do the same with every seed.
             phases = "fuzzing" if seed > 1 else "examples,coverage,fuzzing"
             run = subprocess.run(

@@ -194,6 +194,11 @@ NAMED = {"type": "function", "name": "other"}
             "input",
             "'input': the arguments of 'clock'",
         ),
+        (
+            {"tool_choice": {"type": "function", "name": "read_messages"}},
+            "tool_choice",
+            "'read_messages'",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_called_as_on_this_route(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 from running_server import CONTEXT, Server, wait_until
@@ -16,6 +19,7 @@ from modelwright.inference.background import EngineStoppedError, Update
 from modelwright.inference.prompt_checks import ContextLengthError
 from modelwright.inference.sampling import SamplingParams
 from modelwright.serving.hand_over.vllm_engine import VllmEngine
+from modelwright.serving.hand_over.vllm_process import VllmStartError
 
 PARAMS = SamplingParams(max_tokens=5)
 
@@ -80,3 +84,24 @@ def test_nothing_is_taken_once_the_process_has_gone(
     with pytest.raises(EngineStoppedError):
         engine.submit_many([([1], PARAMS, None)])
     wait_until(lambda: "vLLM has ended; it said last:\n    the end" in caplog.text)
+
+
+@pytest.mark.parametrize("answer", [b"{}", b"<html>", b'{"data": []}'])
+def test_another_program_at_the_port_is_not_taken_for_vllm(
+    answer: bytes, model_folder: Path, tmp_path: Path
+) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+    with HTTPServer(("127.0.0.1", 0), Other) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        process = SimpleNamespace(
+            address=f"http://127.0.0.1:{server.server_port}", headers=[], log=tmp_path / "log"
+        )
+        with pytest.raises(VllmStartError, match="is not vLLM"):
+            VllmEngine(process, model_folder, 2, 2)  # type: ignore[arg-type]
+        server.shutdown()

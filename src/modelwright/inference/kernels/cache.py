@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from modelwright.inference.kernels.compiled import compiled
 from modelwright.inference.kernels.functions import copy, dot
 
-LARGEST = 127
+LARGEST, LEAST = 127, np.float32(1e-30)
+"""The largest integer, and what is taken for 0: 1 / x of less is not finite."""
 
 
 class Cache(NamedTuple):
@@ -56,12 +57,12 @@ def _put(x: Any, cache: Any, scales: Any, block: Any, place: Any, head: Any) -> 
 
 @compiled()
 def _round(x, out):
-    """Write x as integers; returns their scale, which is NaN if anything in x is not finite."""
+    """Write x as integers; returns their scale, which is NaN if x · x is not finite."""
     largest = np.float32(0)
     for value in x:
         largest = max(largest, abs(value))
     inverse = np.float32(0)
-    if largest > 0:
+    if largest > LEAST:
         inverse = np.float32(LARGEST) / largest
     at = x.ctypes.data
     is_finite = np.isfinite(dot(at, at, x.shape[0]))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import shutil
 from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
-from numba import cfunc, njit
+from numba import cfunc, config, njit
 
 
 def compiled(cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -27,22 +30,53 @@ def compiled_address(function: Callable[..., Any], signature: Any) -> int:
 
 
 def _kept_if_possible(compile_it: Callable[..., Any], function: Callable[..., Any]) -> Any:
+    folder = _folder()
+    if folder is None:  # it is compiled in each process
+        return compile_it()(function)
+    before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
     try:
         return compile_it(cache=True)(function)
-    except RuntimeError:  # no folder can be written to: it is compiled in each process
-        return compile_it()(function)
+    finally:
+        config.CACHE_DIR = before
 
 
-def _forget_what_is_older(folder: Path) -> None:
-    """Remove kept code that is older than any file here.
+@lru_cache(maxsize=1)
+def _folder() -> Path | None:
+    return folder_for(Path(__file__).parent)
 
-    Numba looks at the file of the outermost function only, and not at those that it calls.
+
+def folder_for(sources: Path) -> Path | None:
+    """Where code compiled from these sources is kept; None if nothing can be written.
+
+    Each state of them has a folder of its own: Numba would look at the file of the outermost
+    function only, and not at those that it calls. The place is the one that ``NUMBA_CACHE_DIR``
+    names, or beside the sources, or the user's.
     """
-    changed = max(source.stat().st_mtime for source in folder.glob("*.py"))
-    for kept in (folder / "__pycache__").glob("*.nb[ic]"):
-        with suppress(OSError):  # another process did it, or the folder is not ours
-            if kept.stat().st_mtime < changed:
-                kept.unlink()
+    state = hashlib.sha256()
+    for path in sorted(sources.glob("*.py")):
+        state.update(path.read_bytes())
+    name, beside = f"kernels-{state.hexdigest()[:16]}", sources / "__pycache__"
+    for place in [Path(config.CACHE_DIR)] if config.CACHE_DIR else [beside, *_users_place()]:
+        if _is_writable(place / name):
+            for older in beside.glob("kernels-*"):
+                if older.name != name:
+                    shutil.rmtree(older, ignore_errors=True)
+            return place / name
+    return None
 
 
-_forget_what_is_older(Path(__file__).parent)
+def _users_place() -> list[Path]:
+    given = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return [(Path(given) if given else Path.home() / ".cache") / "modelwright"]
+    except RuntimeError:  # a user without a home
+        return []
+
+
+def _is_writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False

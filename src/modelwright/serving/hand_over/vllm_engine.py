@@ -23,7 +23,7 @@ from modelwright.inference.prompt_checks import check_bias, check_prompt
 from modelwright.inference.sampler import make_generator
 from modelwright.inference.sequence import FinishReason, Sequence
 from modelwright.inference.structured import Structures
-from modelwright.serving.hand_over.vllm_process import VllmProcess
+from modelwright.serving.hand_over.vllm_process import VllmProcess, VllmStartError
 from modelwright.serving.hand_over.vllm_protocol import (
     Piece,
     UnreadableAnswerError,
@@ -37,6 +37,13 @@ from modelwright.tokens.tokenizer import Tokenizer
 LOGGER = logging.getLogger(__name__)
 
 WATCH_SECONDS = 0.5
+
+ANSWER_SECONDS = 10.0
+"""How long it may take to say which model it has."""
+
+IDLE_SECONDS = 3.0
+"""How long a connection is kept; vLLM closes it after 5, which a request might run into."""
+
 _DATA = b"data: "
 _LOST = (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError)
 
@@ -161,7 +168,9 @@ class VllmEngine:
 
     async def _serve(self) -> None:
         """Until the end is asked for; says so if vLLM goes before."""
-        self._connections = httpcore2.AsyncConnectionPool(max_connections=self.places)
+        self._connections = httpcore2.AsyncConnectionPool(
+            max_connections=self.places, keepalive_expiry=IDLE_SECONDS
+        )
         is_told = False
         while not self._stopping.is_set():
             with suppress(TimeoutError):
@@ -308,8 +317,16 @@ def _rows(folder: Path) -> int:
 
 
 def _context_length(process: VllmProcess) -> int:
-    with httpcore2.ConnectionPool() as connections:
-        response = connections.request(
-            "GET", f"{process.address}/v1/models", headers=process.headers
-        )
-    return int(json.loads(response.content)["data"][0]["max_model_len"])
+    try:
+        with httpcore2.ConnectionPool() as connections:
+            response = connections.request(
+                "GET", f"{process.address}/v1/models", headers=process.headers,
+                extensions={"timeout": dict.fromkeys(("connect", "read"), ANSWER_SECONDS)},
+            )  # fmt: skip
+        return int(json.loads(response.content)["data"][0]["max_model_len"])
+    except (*_LOST, ValueError, LookupError, TypeError):
+        raise VllmStartError(
+            f"what answers at {process.address} is not vLLM with this model",
+            where=process.log,
+            fix="start the server again: another program may have taken the port",
+        ) from None

@@ -157,7 +157,7 @@ class VllmProcess:
             make_progress().task("vLLM starts", None, "s") as task,
             httpcore2.ConnectionPool() as connections,
         ):
-            while not self._answers(connections):
+            while not (self._answers(connections) and self.is_alive):
                 if not self.is_alive:
                     raise VllmStartError(
                         f"vLLM ended before it answered; it said last:\n{self.last_lines()}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
@@ -213,7 +214,7 @@ def _in_own_names(problem: ErrorDetails) -> PydanticCustomError:
     field = (*location, problem.get("ctx", {}).get("field", ""))[0]
     reason = problem["msg"].removeprefix("Value error, ")
     for name, own in OWN_NAMES.items():
-        reason = reason.replace(name, own)
+        reason = re.sub(rf"\b{name}\b", own, reason)  # not within a user's own names
     own = OWN_NAMES.get(field, field)
     return together_error(own, f"'{own}': {reason}" if location else reason)
 
