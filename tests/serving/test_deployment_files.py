@@ -120,7 +120,10 @@ def test_the_guide_makes_what_compose_needs() -> None:
     (store,) = re.findall(r"^store: (\S+)$", guide, flags=re.MULTILINE)
     environment = compose()["services"]["database"]["environment"]
     user, name = environment["POSTGRES_USER"], environment["POSTGRES_DB"]
-    assert store == f"postgresql+psycopg://{user}@database/{name}"
+    assert store == f"postgresql+psycopg://{user}@/{name}"
+    assert compose()["services"]["server"]["environment"]["PGHOST"] in compose()["services"]
+    (alone,) = re.findall(r"modelwright \\\n +(serve .*)", guide)
+    assert parsed(alone.split())["keys"] == Path("keys.json")
     (line,) = re.findall(r"`(docker compose [^`]*)`", guide)
     words = shlex.split(line)
     assert (ROOT / words[words.index("-f") + 1]).is_file()
