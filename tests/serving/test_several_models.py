@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx2
@@ -25,6 +28,7 @@ from modelwright.models.adapters.peft_folder import load_adapter, save_adapter
 from modelwright.models.pretrained import load_model
 from modelwright.serving.api.served_model import ServedModel
 from modelwright.serving.api.served_models import ServedModels
+from modelwright.serving.opening import ServeOptions, open_models
 
 QUESTION = [{"role": "user", "content": "Who jumps?"}]
 ALIASES = {"gpt-4o": "other", "org/small": NAME}
@@ -152,6 +156,28 @@ def adapter(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         parameter.data = torch.randn(parameter.shape, generator=generator) * 0.3
     save_adapter(model, folder)
     return folder
+
+
+@pytest.mark.parametrize(("conversations", "is_chat"), [(0, False), (3, True)])
+def test_an_adapter_answers_if_it_or_its_base_was_taught_to(
+    model_folder: Path, adapter: Path, tmp_path: Path, conversations: int, is_chat: bool
+) -> None:
+    base, taught = tmp_path / "base", tmp_path / "adapter"
+    shutil.copytree(model_folder, base)
+    shutil.copytree(adapter, taught)
+    common = {"id": "m", "created": "", "code_version": "", "digest": ""}
+    (base / "manifest.json").write_text(
+        json.dumps({**common, "kind": "model", "stage": "pretrain", "counts": {}})
+    )
+    counts = {"conversations": conversations}
+    (taught / "manifest.json").write_text(
+        json.dumps({**common, "kind": "adapter", "stage": "finetune", "counts": counts})
+    )
+    adapters = {"taught": taught, "unknown": adapter}
+    with ExitStack() as stack:
+        models = open_models({"base": base}, ServeOptions(adapters=adapters), stack)
+        found = {name: models.find(name).is_chat for name in ("base", *adapters)}
+    assert found == {"base": False, "taught": is_chat, "unknown": True}
 
 
 @pytest.mark.parametrize("weights", ["model", "auto"])

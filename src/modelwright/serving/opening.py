@@ -133,8 +133,14 @@ def _load(folders: Mapping[str, Path], options: ServeOptions, stack: ExitStack) 
         served.append(model)
         if is_first:
             served += [
-                replace(model, name=adapter, is_chat=True, parent=name, adapter=adapter)
-                for adapter in options.adapters
+                replace(
+                    model,
+                    name=adapter,
+                    is_chat=model.is_chat or is_chat_model(place),
+                    parent=name,
+                    adapter=adapter,
+                )
+                for adapter, place in options.adapters.items()
             ]
     return ServedModels(served, options.aliases)
 
