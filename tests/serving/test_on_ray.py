@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -59,6 +60,8 @@ class Cluster:
             yield (line for line in stream.iter_lines() if line)
 
     def ready(self) -> httpx2.Response:
+        """Asks for it as often as a load balancer would."""
+        time.sleep(0.1)
         return httpx2.get(f"{self.address}/ready", timeout=60)
 
     def counted(self, name: str) -> dict[str, float]:
@@ -214,6 +217,7 @@ def test_sigterm_while_the_cluster_starts_leaves_no_process(
     below = list[psutil.Process]()
 
     def has_begun() -> bool:
+        time.sleep(0.1)  # looking for processes is work for a core that is needed elsewhere
         below[:] = psutil.Process(process.pid).children(recursive=True)
         return "raylet" in [child.name() for child in below]
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fastapi import HTTPException
 from prometheus_client.core import Metric
 from starlette.types import ASGIApp
 
@@ -174,10 +175,16 @@ class _AllReplicas:
         return of_replicas({state.name: state.collected for state in await self._states()})
 
     async def _states(self) -> list[ReplicaState]:
-        """Of those that answer."""
-        answers = await self._handle.broadcast("state").results_async(
-            timeout_s=ANSWER_SECONDS, return_exceptions=True
-        )
+        """Of all but those that have died; 503 where one neither answers nor has died."""
+        from ray.serve.exceptions import RayServeException
+
+        try:
+            answers = await self._handle.broadcast("state").results_async(
+                timeout_s=ANSWER_SECONDS, return_exceptions=True
+            )
+        except (TimeoutError, RayServeException):
+            message = f"not all replicas answer within {ANSWER_SECONDS:g} s"
+            raise HTTPException(503, message) from None
         return [answer for answer in answers if isinstance(answer, ReplicaState)]
 
 
@@ -242,6 +249,8 @@ def serve_on_ray(
 
 def _start_proxy(ray_serve: Any, host: str, port: int) -> None:
     """Have Ray Serve listen, where it does not yet."""
+    from ray.exceptions import RayError
+
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     try:
         ray_serve.start(
@@ -250,7 +259,7 @@ def _start_proxy(ray_serve: Any, host: str, port: int) -> None:
             # Less would write a traceback for each replica that does not start.
             logging_config=LOGGING | {"log_level": "CRITICAL"},
         )
-    except (RuntimeError, TimeoutError) as error:
+    except (RuntimeError, TimeoutError, RayError) as error:
         last = str(error).strip().splitlines()[-1]
         if "Failed to bind" in last:
             raise UsageError(
@@ -280,10 +289,15 @@ def _start_replicas(ray_serve: Any, plan: Plan, ray_options: RayOptions, cpus: i
     try:
         ray_serve.run(application, name=APPLICATION, route_prefix="/")
     except RuntimeError as error:
-        status = ray_serve.status().applications[APPLICATION].deployments.get(DEPLOYMENT)
-        ours = OUR_ERROR.search(status.message if status else "")
+        ours = OUR_ERROR.search(_said_of_replicas(ray_serve))
         why = ours[1].strip() if ours else str(error).strip().splitlines()[-1]
         raise ModelwrightError(f"a replica does not start: {why}") from None
+
+
+def _said_of_replicas(ray_serve: Any) -> str:
+    application = ray_serve.status().applications.get(APPLICATION)
+    deployments = application.deployments.values() if application else ()
+    return "\n".join(deployment.message for deployment in deployments)
 
 
 def _cpus(ray_options: RayOptions) -> int:

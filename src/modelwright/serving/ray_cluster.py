@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from modelwright.core.errors import UsageError
+from modelwright.core.errors import ModelwrightError, UsageError
 from modelwright.core.machine import available_cores
 
 CONNECT_SECONDS = 5.0
@@ -37,6 +37,8 @@ def cluster(address: str | None) -> Iterator[Any]:
     ------
     UsageError
         If Ray is not installed, or the cluster is not there.
+    ModelwrightError
+        If it does not start.
     """
     is_own = address is None
     token = secrets.token_hex(32) if is_own else None
@@ -78,9 +80,12 @@ def cluster(address: str | None) -> Iterator[Any]:
             try:
                 _check_reachable(address)
                 thread.submit(start).result()
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, RuntimeError) as error:
+                said = " ".join(str(error).split())[:200]
+                if is_own:
+                    raise ModelwrightError(f"Ray does not start: {said}") from None
                 raise UsageError(
-                    f"there is no Ray cluster to be reached: {' '.join(str(error).split())[:200]}",
+                    f"there is no Ray cluster to be reached: {said}",
                     where=address,
                     fix="give the address of one that runs with --ray-address, or leave it out",
                 ) from None
