@@ -168,14 +168,21 @@ class _AllReplicas:
         self._wanted = wanted
 
     async def missing(self) -> str | None:
-        running = sum(state.is_running for state in await self._states())
+        try:
+            running = sum(state.is_running for state in await self._states())
+        except TimeoutError as error:
+            return str(error)
         return None if running >= self._wanted else f"{running} of {_number(self._wanted)} answer"
 
     async def collected(self) -> list[Metric]:
-        return of_replicas({state.name: state.collected for state in await self._states()})
+        try:
+            states = await self._states()
+        except TimeoutError as error:
+            raise HTTPException(503, str(error)) from None
+        return of_replicas({state.name: state.collected for state in states})
 
     async def _states(self) -> list[ReplicaState]:
-        """Of all but those that have died; 503 where one neither answers nor has died."""
+        """Of all but those that have died; TimeoutError where one neither answers nor has died."""
         from ray.serve.exceptions import RayServeException
 
         try:
@@ -184,7 +191,7 @@ class _AllReplicas:
             )
         except (TimeoutError, RayServeException):
             message = f"not all replicas answer within {ANSWER_SECONDS:g} s"
-            raise HTTPException(503, message) from None
+            raise TimeoutError(message) from None
         return [answer for answer in answers if isinstance(answer, ReplicaState)]
 
 
