@@ -84,7 +84,7 @@ def test_the_queue_is_seen(scripted: Callable[..., Any]) -> None:
         assert 0 < found["kv_cache_usage_perc"][""] < 1
         for stream in streams:
             stream.close()
-        wait_until(lambda: read(server)["request_success"].get("total abort") == 3)
+        wait_until(lambda: read(server).get("request_success", {}).get("total abort") == 3)
         assert read(server)["request_generation_tokens"]["count"] == 3
 
 

@@ -6,26 +6,30 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 import psutil
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from running_server import wait_until, widened
 
 from modelwright.cli.main import main
+from modelwright.core.workspace import RECIPE
 from modelwright.serving.access.keys import KeyFile
 
 pytest.importorskip("ray.serve", reason="Ray Serve is not installed")
 
 NAME = "mine"
 REPLICA = re.compile(r"\(ServeReplica:modelwright:Replica pid=(\d+)\) (\{.*\})")
-START_SECONDS = 120
+ENDLESS = {"model": NAME, "prompt": "x", "stream": True, "ignore_eos": True}
 
 
 @dataclass
@@ -35,14 +39,44 @@ class Cluster:
     process: subprocess.Popen[str]
     address: str
     secret: str
+    metrics_secret: str
     errors: Path
 
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.secret}"}
+
     def post(self, path: str, **body: object) -> httpx2.Response:
-        headers = {"Authorization": f"Bearer {self.secret}"}
-        return httpx2.post(self.address + path, json=body, headers=headers, timeout=60)
+        return httpx2.post(self.address + path, json=body, headers=self.headers, timeout=60)
 
     def complete(self, **more: object) -> httpx2.Response:
         return self.post("/v1/completions", model=NAME, prompt="The quick", **more)
+
+    @contextmanager
+    def streamed(self, tokens: int) -> Iterator[Iterator[str]]:
+        """The lines of an answer that takes its time."""
+        url, body = f"{self.address}/v1/completions", {**ENDLESS, "max_tokens": tokens}
+        with httpx2.stream("POST", url, json=body, headers=self.headers, timeout=60) as stream:
+            yield (line for line in stream.iter_lines() if line)
+
+    def ready(self) -> httpx2.Response:
+        """Asks for it as often as a load balancer would."""
+        time.sleep(0.1)
+        return httpx2.get(f"{self.address}/ready", timeout=60)
+
+    def counted(self, name: str) -> dict[str, float]:
+        """Values of a metric by replica."""
+        headers = {"Authorization": f"Bearer {self.metrics_secret}"}
+        answer = httpx2.get(f"{self.address}/metrics", headers=headers, timeout=60)
+        assert answer.status_code == 200, answer.text
+        found = [
+            (sample.labels["replica"], sample.value)
+            for family in text_string_to_metric_families(answer.text)
+            for sample in family.samples
+            if sample.name == name
+        ]
+        assert len(found) == len(dict(found))
+        return dict(found)
 
     def rows(self) -> list[tuple[int, dict[str, object]]]:
         """Which process answered, and its line of the log."""
@@ -50,27 +84,31 @@ class Cluster:
         return [(int(pid), json.loads(line)) for pid, line in found]
 
 
+def started(folder: Path, *flags: str) -> subprocess.Popen[str]:
+    """The command, whose errors go to a file ``errors`` in the folder."""
+    command = [sys.executable, "-m", "modelwright", "serve", "--on", "ray", *flags]
+    environment = {**os.environ, "RAY_TMPDIR": "/tmp"}
+    with open(folder / "errors", "w") as errors:
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=folder, env=environment
+        )
+
+
 @pytest.fixture(scope="module")
 def cluster(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("ray")
-    wide = widened(model_folder, folder / "wide", context=2048)
-    secret = KeyFile(folder / "keys.json").create("me")
-    command = [sys.executable, "-m", "modelwright", "serve", str(wide), "--on", "ray"]
-    command += ["--replicas", "2", "--port", "0", "--name", NAME, "--log", "json"]
-    command += ["--keys", "keys.json", "--replica-cpus", "1"]
-    environment = {**os.environ, "RAY_TMPDIR": "/tmp"}
-    with (
-        open(folder / "errors", "w") as errors,
-        subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=folder, env=environment
-        ) as process,
-    ):
+    wide = widened(model_folder, folder / "wide", context=16_384)
+    keys = KeyFile(folder / "keys.json")
+    secret, metrics_secret = keys.create("me"), keys.create("prometheus", scopes=["metrics"])
+    flags = ["--replicas", "2", "--replica-cpus", "1", "--port", "0", "--name", NAME]
+    flags += ["--keys", "keys.json", "--log", "json", "--drain-seconds", "600"]
+    with started(folder, str(wide), *flags) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
             assert "2 replicas at http://127.0.0.1:" in line, (folder / "errors").read_text()
             address = line.partition(" at ")[2].split()[0]
-            yield Cluster(process, address, secret, folder / "errors")
+            yield Cluster(process, address, secret, metrics_secret, folder / "errors")
         finally:
             process.kill()
 
@@ -80,7 +118,7 @@ def test_every_replica_answers_and_says_the_same(cluster: Cluster) -> None:
             for _ in range(20)}  # fmt: skip
     assert len(said) == 1
     wait_until(lambda: len({pid for pid, _ in cluster.rows()}) == 2)
-    assert httpx2.get(f"{cluster.address}/ready").status_code == 200
+    assert (cluster.ready().status_code, cluster.ready().json()["status"]) == (200, "ok")
     assert "<html" in httpx2.get(cluster.address).text
 
 
@@ -92,11 +130,7 @@ def test_nobody_comes_in_without_a_key(cluster: Cluster) -> None:
 
 
 def test_streams_come_as_they_are_made_and_end_with_their_reader(cluster: Cluster) -> None:
-    body = {"model": NAME, "prompt": "x", "max_tokens": 1900, "stream": True, "ignore_eos": True}
-    headers = {"Authorization": f"Bearer {cluster.secret}"}
-    url = f"{cluster.address}/v1/completions"
-    with httpx2.stream("POST", url, json=body, headers=headers, timeout=60) as stream:
-        lines = (line for line in stream.iter_lines() if line)
+    with cluster.streamed(16_000) as lines:
         first = [next(lines) for _ in range(3)]
     assert all(line.startswith("data: {") for line in first)
 
@@ -105,63 +139,158 @@ def test_streams_come_as_they_are_made_and_end_with_their_reader(cluster: Cluste
                 if row["finish_reason"] == "abort"]  # fmt: skip
 
     wait_until(lambda: len(left()) == 1)
-    assert 3 <= left()[0] < 1900
+    assert 3 <= left()[0] < 16_000
 
 
-def test_a_replica_that_is_killed_comes_back(cluster: Cluster) -> None:
+def test_one_reading_of_the_metrics_has_those_of_all_replicas(cluster: Cluster) -> None:
+    before = cluster.counted("vllm:generation_tokens_total")
+    assert len(before) == 2
+    for _ in range(8):
+        assert cluster.complete(max_tokens=3, ignore_eos=True).status_code == 200
+    readings = [cluster.counted("vllm:generation_tokens_total") for _ in range(4)]
+    assert all(reading == readings[0] for reading in readings)
+    assert readings[0].keys() == before.keys()
+    assert sum(readings[0].values()) - sum(before.values()) == 8 * 3
+
+
+def test_the_cluster_takes_nothing_from_who_has_no_token(cluster: Cluster) -> None:
+    grpc = pytest.importorskip("grpc")
+    (control,) = [
+        child
+        for child in psutil.Process(cluster.process.pid).children()
+        if child.name() == "gcs_server"
+    ]
+    (port,) = {one.laddr.port for one in control.net_connections() if one.status == "LISTEN"}
+
+    def ask(*metadata: tuple[str, str]) -> bytes:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            call = channel.unary_unary("/ray.rpc.NodeInfoGcsService/GetAllNodeInfo")
+            return bytes(call(b"", metadata=metadata, timeout=30))
+
+    assert ask(("authorization", f"Bearer {control.environ()['RAY_AUTH_TOKEN']}"))
+    for wrong in ((), (("authorization", f"Bearer {'0' * 64}"),)):
+        with pytest.raises(grpc.RpcError) as refused:
+            ask(*wrong)
+        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_a_replica_that_is_killed_comes_back_and_is_missed_meanwhile(cluster: Cluster) -> None:
     before = {pid for pid, _ in cluster.rows()}
-    killed = min(before)
-    os.kill(killed, signal.SIGKILL)
-
-    def is_back() -> bool:
-        try:
-            cluster.complete(max_tokens=1)
-        except httpx2.HTTPError:
-            return False
-        return bool({pid for pid, _ in cluster.rows()} - before)
-
-    until = time.monotonic() + START_SECONDS
-    while not is_back() and time.monotonic() < until:
-        time.sleep(0.1)
+    names = cluster.counted("vllm:generation_tokens_total").keys()
+    os.kill(min(before), signal.SIGKILL)
+    wait_until(lambda: cluster.ready().status_code == 503)
+    said = cluster.ready().json()
+    assert (said["status"], said["reason"]) == ("incomplete", "1 of 2 replicas answer")
+    wait_until(lambda: cluster.ready().status_code == 200)
     assert all(cluster.complete(max_tokens=1).status_code == 200 for _ in range(6))
+    after = cluster.counted("vllm:generation_tokens_total").keys()
+    assert len(after) == 2
+    assert len(after & names) == 1
 
 
-def test_sigterm_lets_requests_finish_and_leaves_no_process(cluster: Cluster) -> None:
+def test_sigterm_lets_requests_finish_a_second_one_does_not(cluster: Cluster) -> None:
     below = psutil.Process(cluster.process.pid).children(recursive=True)
     assert below
-    body = {"model": NAME, "prompt": "x", "max_tokens": 900, "stream": True, "ignore_eos": True}
-    headers = {"Authorization": f"Bearer {cluster.secret}"}
-    url = f"{cluster.address}/v1/completions"
-    with httpx2.stream("POST", url, json=body, headers=headers, timeout=60) as stream:
-        lines = (line for line in stream.iter_lines() if line)
-        assert next(lines).startswith("data: {")
+    with cluster.streamed(16_000) as cut, cluster.streamed(600) as finished:
+        assert next(cut).startswith("data: {")
+        assert next(finished).startswith("data: {")
         cluster.process.send_signal(signal.SIGTERM)
-        rest = list(lines)
-    assert rest[-1] == "data: [DONE]"
+        assert list(finished)[-1] == "data: [DONE]"
+        assert next(cut).startswith("data: {")
+        cluster.process.send_signal(signal.SIGTERM)
+        with suppress(httpx2.HTTPError):
+            assert list(cut)[-1] != "data: [DONE]"
     assert cluster.process.wait(60) == 0
-    _, alive = psutil.wait_procs(below, timeout=20)
+    assert "again ends at once" in cluster.errors.read_text()
+    assert_gone(below)
+
+
+def assert_gone(processes: list[psutil.Process]) -> None:
+    # Those that nothing ends wait for each other for a minute.
+    _, alive = psutil.wait_procs(processes, timeout=20)
     assert not alive
+
+
+def test_sigterm_while_the_cluster_starts_leaves_no_process(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    below = list[psutil.Process]()
+
+    def has_begun() -> bool:
+        time.sleep(0.1)  # looking for processes is work for a core that is needed elsewhere
+        below[:] = psutil.Process(process.pid).children(recursive=True)
+        return "raylet" in [child.name() for child in below]
+
+    with started(tmp_path, str(model_folder), "--port", "0") as process:
+        wait_until(has_begun)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == -signal.SIGTERM  # as without Ray
+    assert (tmp_path / "errors").read_text() == "starting Ray\n"
+    assert_gone(below)
+
+
+@pytest.mark.slow
+def test_a_port_that_is_taken_while_the_cluster_starts_is_named(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with started(tmp_path, str(model_folder), "--port", str(port)) as process:
+        errors = tmp_path / "errors"
+        wait_until(lambda: "starting Ray" in errors.read_text())
+        with socket.create_server(("127.0.0.1", port)):
+            assert process.wait(60) == 2
+        assert f"another program took port {port}" in errors.read_text()
+        assert "Traceback" not in errors.read_text()
+
+
+@pytest.mark.parametrize("share", ["0", "1"])
+def test_a_database_that_cannot_be_opened_is_told_before_anything_starts(
+    model_folder: Path,
+    tmp_path: Path,
+    refused: Callable[..., tuple[int, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    share: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / RECIPE).write_text("store: sqlite:///store.db\n")
+    (tmp_path / "store.db").write_text("this is no database" * 100)
+    code, said = refused("--log-requests", share)
+    assert code == 1
+    assert "the database cannot be used: " in said
+    assert "starting Ray" not in said
 
 
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--replicas", "2"], "--replicas is of no use without --on ray"),
-        (["--on", "ray", "--engine", "vllm"], "--on ray does not go with --engine vllm"),
-        (["--on", "ray", "--replicas", "9999"], "more than this machine's"),
-        (["--on", "ray", "--host", "0.0.0.0"], "this server has no keys"),
-        (["--on", "ray", "--ray-address", "127.0.0.1:1"], "no Ray cluster to be reached"),
+        (["--on", "here", "--replicas", "2"], "--replicas is of no use without --on ray"),
+        (["--engine", "vllm"], "--on ray does not go with --engine vllm"),
+        (["--replicas", "9999"], "more than this machine's"),
+        (["--host", "0.0.0.0"], "this server has no keys"),
+        (["--ray-address", "127.0.0.1:1"], "no Ray cluster to be reached"),
     ],
 )
 def test_what_cannot_be_is_refused(
-    model_folder: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    flags: list[str],
-    said: str,
+    refused: Callable[..., tuple[int, str]], flags: list[str], said: str
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["modelwright", "serve", str(model_folder), *flags])
-    with pytest.raises(SystemExit) as left:
-        main()
-    assert left.value.code == 2
-    assert said in capsys.readouterr().err
+    code, errors = refused(*flags)
+    assert code == 2
+    assert said in errors
+
+
+@pytest.fixture
+def refused(
+    model_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str]]:
+    """Serves in this process, which is not to come far; gives the exit code and what was said."""
+
+    def serve(*flags: str) -> tuple[int, str]:
+        command = ["modelwright", "serve", str(model_folder), "--on", "ray", *flags]
+        monkeypatch.setattr(sys, "argv", command)
+        with pytest.raises(SystemExit) as left:
+            main()
+        assert isinstance(left.value.code, int)
+        return left.value.code, capsys.readouterr().err
+
+    return serve

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal
+from typing import Literal, Protocol
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.core import Metric
 from pydantic import BaseModel
 
 from modelwright import __version__
@@ -27,7 +28,7 @@ from modelwright.serving.api.routes import openai_router
 from modelwright.serving.api.served_models import ServedModels
 from modelwright.serving.api.tokenization import tokenization_router
 from modelwright.serving.errors import install_error_handlers
-from modelwright.serving.metrics import ServerMetrics
+from modelwright.serving.metrics import ServerMetrics, written
 from modelwright.serving.page import page_router
 from modelwright.serving.recording import record_trace
 
@@ -37,11 +38,23 @@ MAX_BODY_BYTES = 10 * 2**20
 class Health(BaseModel):
     """Answer of ``GET /health``."""
 
-    status: Literal["ok", "stopping", "stopped"]
+    status: Literal["ok", "stopping", "stopped", "incomplete"]
     model: str
     """The first one's name."""
     chat: bool
     """Whether it has learned to answer (else it continues text)."""
+    reason: str | None = None
+    """What is not there yet, or any more."""
+
+
+class Replicas(Protocol):
+    """All servers behind one address, this one among them."""
+
+    async def missing(self) -> str | None:
+        """Which are not there; None if all are."""
+
+    async def collected(self) -> Sequence[Metric]:
+        """What all have counted."""
 
 
 def create_app(
@@ -52,6 +65,8 @@ def create_app(
     drain: Drain | None = None,
     recorder: RequestRecorder | None = None,
     on_end: Sequence[OnEnd] = (),
+    metrics: ServerMetrics | None = None,
+    replicas: Replicas | None = None,
 ) -> FastAPI:
     """Build the application.
 
@@ -69,9 +84,13 @@ def create_app(
         Is told of requests that generate; the caller runs it.
     on_end : sequence of callable
         Told of every request once it has ended.
+    metrics : ServerMetrics, optional
+        Where it is counted; new ones by default.
+    replicas : Replicas, optional
+        Asked for what ``/ready`` and ``/metrics`` say, where this is one server of several.
     """
     drain = drain or Drain(0)
-    metrics = ServerMetrics(models.engines, recorder)
+    metrics = metrics or ServerMetrics(models.engines, recorder)
     told = [metrics.on_request, *on_end]
     if recorder is not None:
         told.append(partial(record_trace, recorder))
@@ -94,12 +113,18 @@ def create_app(
     app.include_router(embeddings_router(models))
     app.include_router(feedback_router(feedback))
 
-    def health_of(is_ready: bool) -> JSONResponse:
-        is_ok = models.are_running
-        status = "stopped" if not is_ok else "stopping" if drain.has_begun else "ok"
+    def health_of(is_ready: bool, missing: str | None = None) -> JSONResponse:
+        status: Literal["ok", "stopping", "stopped", "incomplete"] = "ok"
+        if not models.are_running:
+            status = "stopped"
+        elif drain.has_begun:
+            status = "stopping"
+        elif missing is not None:
+            status = "incomplete"
         first = models.first
-        state = Health(status=status, model=first.name, chat=first.is_chat)
-        return JSONResponse(state.model_dump(), 200 if is_ok and is_ready else 503)
+        state = Health(status=status, model=first.name, chat=first.is_chat, reason=missing)
+        code = 200 if models.are_running and is_ready and missing is None else 503
+        return JSONResponse(state.model_dump(exclude_none=True), code)
 
     @app.get("/health", response_model=Health, responses={503: {"model": Health}})
     async def health() -> JSONResponse:
@@ -107,11 +132,13 @@ def create_app(
 
     @app.get("/ready", response_model=Health, responses={503: {"model": Health}})
     async def ready() -> JSONResponse:
-        return health_of(is_ready=not drain.has_begun)
+        missing = None if replicas is None else await replicas.missing()
+        return health_of(is_ready=not drain.has_begun, missing=missing)
 
     @app.get("/metrics", response_class=PlainTextResponse)
     async def read_metrics() -> PlainTextResponse:
-        return PlainTextResponse(metrics.written(), media_type=CONTENT_TYPE_LATEST)
+        collected = metrics.collected() if replicas is None else await replicas.collected()
+        return PlainTextResponse(written(collected), media_type=CONTENT_TYPE_LATEST)
 
     app.include_router(page_router("chat"))
     return app

@@ -149,15 +149,15 @@ class ServerMetrics:
             self._asked_choices.labels(*labels).observe(trace.wanted)
             self._asked_lengths.labels(*labels).observe(trace.most_tokens)
 
-    def written(self) -> bytes:
-        """All of it in Prometheus' text format."""
+    def collected(self) -> list[Metric]:
+        """All of it, as it is now."""
         for name, background in self._engines.items():
             figures, labels = background.figures(), (name, "0")
             self._running.labels(*labels).set(figures.running)
             self._waiting.labels(*labels).set(figures.waiting)
             if figures.cache_usage is not None:
                 self._cache_usage.labels(*labels).set(figures.cache_usage)
-        return generate_latest(self.registry)
+        return list(self.registry.collect())
 
     def _gauge(self, name: str, what: str) -> Gauge:
         return Gauge(f"vllm:{name}", what, LABELS, registry=self.registry)
@@ -167,6 +167,41 @@ class ServerMetrics:
 
     def _histogram(self, name: str, what: str, buckets: Sequence[float]) -> Histogram:
         return Histogram(f"vllm:{name}", what, LABELS, registry=self.registry, buckets=buckets)
+
+
+def of_replicas(collected: Mapping[str, Sequence[Metric]]) -> list[Metric]:
+    """What several replicas have collected, as one server's.
+
+    Parameters
+    ----------
+    collected : mapping of str to sequence of Metric
+        By the replica's name, which becomes the label ``replica`` of its samples: sums of counters
+        over replicas that come and go would fall, which Prometheus takes for a restart.
+    """
+    families = dict[str, Metric]()
+    for replica, metrics in sorted(collected.items()):
+        for metric in metrics:
+            empty = Metric(metric.name, metric.documentation, metric.type)
+            families.setdefault(metric.name, empty).samples += [
+                sample._replace(labels={**sample.labels, "replica": replica})
+                for sample in metric.samples
+            ]
+    return list(families.values())
+
+
+def written(metrics: Sequence[Metric]) -> bytes:
+    """Metrics in Prometheus' text format."""
+    return generate_latest(_Collected(metrics))
+
+
+class _Collected(Collector):
+    """Metrics that were collected before."""
+
+    def __init__(self, metrics: Sequence[Metric]):
+        self._metrics = metrics
+
+    def collect(self) -> Sequence[Metric]:
+        return self._metrics
 
 
 class _RecorderCounts(Collector):

@@ -6,36 +6,40 @@ https://docs.ray.io/en/latest/serve/
 from __future__ import annotations
 
 import logging
-import os
-import secrets
-import signal
-import socket
+import re
 import sys
-import threading
+import time
 import webbrowser
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fastapi import HTTPException
+from prometheus_client.core import Metric
 from starlette.types import ASGIApp
 
 from modelwright.core.errors import ModelwrightError, UsageError
 from modelwright.core.machine import available_cores
 from modelwright.core.workspace import Workspace
-from modelwright.data.feedback.table import open_feedback
+from modelwright.data.feedback.table import FeedbackTable, open_feedback
 from modelwright.monitoring.request_log import RequestTable
 from modelwright.monitoring.request_recorder import RequestRecorder
 from modelwright.serving.access_log import LineWriter
 from modelwright.serving.app import create_app
+from modelwright.serving.metrics import ServerMetrics, of_replicas
 from modelwright.serving.opening import ServeOptions, open_models
-from modelwright.serving.server import check_keys, listen
-
-LOGGER = logging.getLogger(__name__)
+from modelwright.serving.ray_cluster import Interrupts, cluster
+from modelwright.serving.server import address_of, check_keys, listen
 
 APPLICATION = "modelwright"
-CONNECT_SECONDS = 5.0
+DEPLOYMENT = "Replica"
+ANSWER_SECONDS = 5.0
+HEALTH_SECONDS = 2.0
+POLL_SECONDS = 0.1
+OUR_ERROR = re.compile(r"^modelwright\.core\.errors\.\w+: (.*)", re.DOTALL | re.MULTILINE)
+"""At the end of a traceback."""
 LOGGING = {"log_level": "WARNING", "enable_access_log": False}
 
 
@@ -90,22 +94,42 @@ class Replica:
     ----------
     plan : Plan
         What it serves.
+    replicas : int
+        How many there are to be.
     """
 
-    def __init__(self, plan: Plan):
-        options = plan.options
+    def __init__(self, plan: Plan, replicas: int):
         self._stack = ExitStack()
+        try:
+            self._open(plan, replicas)
+        except ModelwrightError as error:
+            print(f"the replica does not start: {error}", file=sys.stderr)
+            raise
+
+    def _open(self, plan: Plan, replicas: int) -> None:
+        from ray import serve as ray_serve
+
+        options = plan.options
         self._models = open_models(plan.folders, options, self._stack)
+        feedback, recorder = _databases(plan, self._stack)
+        self._metrics = ServerMetrics(self._models.engines, recorder)
+        self._name = ray_serve.get_replica_context().replica_tag
         self._app = create_app(
             self._models,
             keys=options.keys,
-            feedback=_feedback(plan.workspace, self._stack),
-            recorder=_recorder(plan.workspace, plan.share, self._stack),
+            feedback=feedback,
+            recorder=recorder,
             on_end=[LineWriter(options.log or "json", options.log_prompts)],
+            metrics=self._metrics,
+            replicas=_AllReplicas(ray_serve, replicas),
         )
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         return self._app
+
+    async def state(self) -> ReplicaState:
+        """How it is; every replica asks all of them."""
+        return ReplicaState(self._name, self._models.are_running, self._metrics.collected())
 
     def check_health(self) -> None:
         """Ray asks now and then, and makes a new one where this raises."""
@@ -113,9 +137,62 @@ class Replica:
             raise RuntimeError("the engine has stopped")
 
     def __del__(self) -> None:
-        # Ray calls it when the replica ends; the constructor may have failed before.
-        if hasattr(self, "_stack"):
-            self._stack.close()
+        # Ray calls it when the replica ends, also when it has failed to start.
+        self._stack.close()
+
+
+@dataclass(frozen=True)
+class ReplicaState:
+    """What a replica tells the others.
+
+    Attributes
+    ----------
+    name : str
+        Of the replica; one that takes its place has another.
+    is_running : bool
+        Whether its engines run.
+    collected : list of Metric
+        What it has counted.
+    """
+
+    name: str
+    is_running: bool
+    collected: list[Metric]
+
+
+class _AllReplicas:
+    """What ``/ready`` and ``/metrics`` of a replica say of all of them."""
+
+    def __init__(self, ray_serve: Any, wanted: int):
+        self._handle = ray_serve.get_deployment_handle(DEPLOYMENT, APPLICATION)
+        self._wanted = wanted
+
+    async def missing(self) -> str | None:
+        try:
+            running = sum(state.is_running for state in await self._states())
+        except TimeoutError as error:
+            return str(error)
+        return None if running >= self._wanted else f"{running} of {_number(self._wanted)} answer"
+
+    async def collected(self) -> list[Metric]:
+        try:
+            states = await self._states()
+        except TimeoutError as error:
+            raise HTTPException(503, str(error)) from None
+        return of_replicas({state.name: state.collected for state in states})
+
+    async def _states(self) -> list[ReplicaState]:
+        """Of all but those that have died; TimeoutError where one neither answers nor has died."""
+        from ray.serve.exceptions import RayServeException
+
+        try:
+            answers = await self._handle.broadcast("state").results_async(
+                timeout_s=ANSWER_SECONDS, return_exceptions=True
+            )
+        except (TimeoutError, RayServeException):
+            message = f"not all replicas answer within {ANSWER_SECONDS:g} s"
+            raise TimeoutError(message) from None
+        return [answer for answer in answers if isinstance(answer, ReplicaState)]
 
 
 def serve_on_ray(
@@ -148,123 +225,86 @@ def serve_on_ray(
     """
     check_keys(plan.options.keys)
     with listen(host, port, has_keys=plan.options.keys is not None) as listener:
-        port = listener.getsockname()[1]
+        port, address = listener.getsockname()[1], address_of(listener)
+    with ExitStack() as stack:
+        _databases(plan, stack)  # each replica opens its own; what fails here would fail there
     cpus = _cpus(ray_options)
     plan = replace(plan, options=replace(plan.options, threads=cpus))
-    answers, asked_to_end = threading.Event(), threading.Event()
-    # In this order: Ray has a handler of its own for SIGTERM.
-    with _cluster(ray_options) as ray_serve, _told_by_signals(answers, asked_to_end):
+    interrupts, replicas = Interrupts(), _number(ray_options.replicas)
+    with interrupts.caught():
+        print("starting Ray", file=sys.stderr, flush=True)
+        with cluster(ray_options.address) as ray_serve:
+            interrupts.catch()
+            _start_proxy(ray_serve, host, port)
+            print(f"starting {replicas}", file=sys.stderr, flush=True)
+            _start_replicas(ray_serve, plan, ray_options, cpus)
+            names = ", ".join([*plan.folders, *plan.options.adapters])
+            print(f"{names}: {replicas} at {address} (chat page and API; Ctrl-C stops)", flush=True)
+            interrupts.start_is_over()
+            if plan.options.open_browser:
+                webbrowser.open(address)
+            if ready is not None:
+                ready(address)
+            while not interrupts.count:
+                time.sleep(POLL_SECONDS)
+            seconds = plan.options.drain_seconds
+            print(f"waiting up to {seconds:g} s for requests; again ends at once", file=sys.stderr)
+            ray_serve.delete(APPLICATION, _blocking=False)
+            while interrupts.count < 2 and APPLICATION in ray_serve.status().applications:
+                time.sleep(POLL_SECONDS)
+
+
+def _start_proxy(ray_serve: Any, host: str, port: int) -> None:
+    """Have Ray Serve listen, where it does not yet."""
+    from ray.exceptions import RayError
+
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    try:
         ray_serve.start(
             proxy_location="HeadOnly",
             http_options={"host": host, "port": port},
-            logging_config=LOGGING,
+            # Less would write a traceback for each replica that does not start.
+            logging_config=LOGGING | {"log_level": "CRITICAL"},
         )
-        logging.getLogger("ray.serve").setLevel(logging.WARNING)
-        print(f"starting {_number(ray_options.replicas)}", file=sys.stderr, flush=True)
-        _run(ray_serve, plan, ray_options, cpus)
-        address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        names = ", ".join([*plan.folders, *plan.options.adapters])
-        replicas = _number(ray_options.replicas)
-        print(f"{names}: {replicas} at {address} (chat page and API; Ctrl-C stops)", flush=True)
-        answers.set()
-        if plan.options.open_browser:
-            webbrowser.open(address)
-        if ready is not None:
-            ready(address)
-        asked_to_end.wait()
-        print(f"waiting up to {plan.options.drain_seconds:g} s for requests", file=sys.stderr)
-        ray_serve.delete(APPLICATION)
+    except (RuntimeError, TimeoutError, RayError) as error:
+        last = str(error).strip().splitlines()[-1]
+        if "Failed to bind" in last:
+            raise UsageError(
+                f"another program took port {port} meanwhile",
+                where=f"{host}:{port}",
+                fix="run the same command again, or use another --port",
+            ) from None
+        raise ModelwrightError(f"Ray Serve does not start: {last}") from None
 
 
-def _run(ray_serve: Any, plan: Plan, ray_options: RayOptions, cpus: int) -> None:
-    """Returns when all replicas answer."""
+def _start_replicas(ray_serve: Any, plan: Plan, ray_options: RayOptions, cpus: int) -> None:
+    """Returns when all answer."""
     options = plan.options
     texts = (options.max_sequences + options.max_waiting) * len(plan.folders)
     deployment = ray_serve.deployment(ray_serve.ingress()(Replica)).options(
-        name="Replica",
+        name=DEPLOYMENT,
         num_replicas=ray_options.replicas,
         # Each refuses by itself what is too much, with the API's errors.
         max_ongoing_requests=2 * texts + 100,
+        max_constructor_retry_count=1,
+        health_check_period_s=HEALTH_SECONDS,
         logging_config=LOGGING,
         graceful_shutdown_timeout_s=options.drain_seconds,
         ray_actor_options={"num_cpus": cpus, "num_gpus": ray_options.gpus},
     )
+    application = deployment.bind(plan, ray_options.replicas)
     try:
-        ray_serve.run(deployment.bind(plan), name=APPLICATION, route_prefix="/")
+        ray_serve.run(application, name=APPLICATION, route_prefix="/")
     except RuntimeError as error:
-        raise ModelwrightError(
-            f"the replicas do not start: {' '.join(str(error).split())[:300]}",
-            fix="look at what they said above; the same command without --on ray says more",
-        ) from None
+        ours = OUR_ERROR.search(_said_of_replicas(ray_serve))
+        why = ours[1].strip() if ours else str(error).strip().splitlines()[-1]
+        raise ModelwrightError(f"a replica does not start: {why}") from None
 
 
-@contextmanager
-def _cluster(ray_options: RayOptions) -> Iterator[Any]:
-    """A connection to the cluster; gives Ray Serve. What was started here ends with it."""
-    is_own = ray_options.address is None
-    os.environ |= _environment(is_own)
-    try:
-        import ray
-        from ray import serve as ray_serve
-    except ImportError:
-        raise UsageError(
-            "Ray Serve is not installed", fix="pip install 'modelwright[ray]'"
-        ) from None
-    where: dict[str, Any] = {"address": ray_options.address}
-    if is_own:
-        where = {"address": "local", "num_cpus": available_cores(), "include_dashboard": False}
-    try:
-        _check_reachable(ray_options.address)
-        ray.init(**where, logging_level=logging.ERROR, log_to_driver=True)
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"there is no Ray cluster to be reached: {' '.join(str(error).split())[:200]}",
-            where=ray_options.address,
-            fix="give the address of one that runs with --ray-address, or leave it out",
-        ) from None
-    try:
-        yield ray_serve
-    finally:
-        ray.shutdown()
-
-
-def _check_reachable(address: str | None) -> None:
-    """Raise OSError at once where nobody listens, for which Ray waits minutes."""
-    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
-
-
-def _environment(is_own: bool) -> dict[str, str]:
-    """What Ray reads when it is imported: nobody is told that it is used, and nobody else uses it.
-
-    The processes of a cluster listen on all addresses of their machine.
-    """
-    found = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
-    if not sys.stderr.isatty():
-        found["RAY_COLOR_PREFIX"] = "0"
-    if is_own:
-        found |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-        # Of its own accord Ray lets all other programs go first, for minutes on a busy machine.
-        found["RAY_worker_niceness"] = "0"
-    return found
-
-
-@contextmanager
-def _told_by_signals(answers: threading.Event, asked_to_end: threading.Event) -> Iterator[None]:
-    """Ctrl-C and SIGTERM interrupt the start; once all answers, they ask for the end."""
-
-    def handle(*_: Any) -> None:
-        if not answers.is_set():
-            raise KeyboardInterrupt
-        asked_to_end.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _said_of_replicas(ray_serve: Any) -> str:
+    application = ray_serve.status().applications.get(APPLICATION)
+    deployments = application.deployments.values() if application else ()
+    return "\n".join(deployment.message for deployment in deployments)
 
 
 def _cpus(ray_options: RayOptions) -> int:
@@ -284,22 +324,13 @@ def _number(replicas: int) -> str:
     return "1 replica" if replicas == 1 else f"{replicas} replicas"
 
 
-def _feedback(workspace: Workspace | None, stack: ExitStack) -> Any:
-    if workspace is None:
-        return None
-    try:
-        table = open_feedback(workspace)
-    except (ModelwrightError, OSError) as error:
-        LOGGER.warning("no feedback will be kept: %s", error)
-        return None
-    stack.callback(table.close)
-    return table
-
-
-def _recorder(
-    workspace: Workspace | None, share: float, stack: ExitStack
-) -> RequestRecorder | None:
-    if workspace is None or not share:
-        return None
-    table = RequestTable(workspace.store_url(), workspace.identity())
-    return stack.enter_context(RequestRecorder(table, share))
+def _databases(plan: Plan, stack: ExitStack) -> tuple[FeedbackTable | None, RequestRecorder | None]:
+    """Feedback and log of requests, where there is a workspace; closed with the stack."""
+    if plan.workspace is None:
+        return None, None
+    feedback = open_feedback(plan.workspace)
+    stack.callback(feedback.close)
+    if not plan.share:
+        return feedback, None
+    table = RequestTable(plan.workspace.store_url(), plan.workspace.identity())
+    return feedback, stack.enter_context(RequestRecorder(table, plan.share))
