@@ -20,7 +20,8 @@ tokens arrives: the longest gap between two pieces of any stream is taken.
 Printed are medians over the rounds. CPU-seconds are those of the server's processes. An answer that
 ended before its length, with an error or not at all counts as failed, and the first failure is
 shown. A system gets at most ``--max-seconds`` for all rounds of one number of clients: then its
-answers are given up, and the pieces that came of them count as a token each.
+answers are given up, the pieces that came of them count as a token each, and speeds are of all
+rounds together.
 """
 
 from __future__ import annotations
@@ -145,8 +146,10 @@ def main() -> None:
 def make_texts(folder: Path, size: str) -> Path:
     """A model of random weights that draws texts."""
     if not (folder / "model.safetensors").is_file():
-        make_model(folder, size, CONTEXT)
-        draw_texts_only(folder)
+        half_made = folder.with_name(f"{folder.name}.partial")
+        make_model(half_made, size, CONTEXT)
+        draw_texts_only(half_made)
+        half_made.rename(folder)
     return folder
 
 

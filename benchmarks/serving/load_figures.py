@@ -46,14 +46,15 @@ class Stall:
 
 def load_row(name: str, rounds: list[Round], answer: int, max_seconds: float) -> str:
     """A line of the table."""
-    speed = middle([one.tokens(answer) / one.seconds for one in rounds if one.tokens(answer)])
-    thrift = middle(
-        [
-            one.tokens(answer) / one.cpu_seconds
-            for one in rounds
-            if one.tokens(answer) and one.cpu_seconds > 0
-        ]
-    )
+    cut = any(one.cut_off for one in rounds)
+    # What was left for the last round may be too short to be one of three.
+    counted = [together(rounds)] if cut else rounds
+    tokens = [one.tokens(answer) for one in counted]
+    speed = thrift = "-"
+    if any(tokens):
+        speed = middle([of / one.seconds for of, one in zip(tokens, counted, strict=True)])
+        busy = [pair for pair in zip(tokens, counted, strict=True) if pair[1].cpu_seconds > 0]
+        thrift = middle([of / one.cpu_seconds for of, one in busy])
     streams = [stream for one in rounds for stream in one.streams]
     # The first token of an answer that was given up came, too.
     begun = [stream for stream in streams if stream.pieces and not stream.failure]
@@ -61,9 +62,18 @@ def load_row(name: str, rounds: list[Round], answer: int, max_seconds: float) ->
     gaps = shares([gap for stream in begun for gap in stream.gaps])
     good = sum(stream.good for stream in streams)
     failed = sum(stream.failure is not None for stream in streams)
-    if any(one.cut_off for one in rounds):
+    if cut:
         name += f" (cut off after {max_seconds:,.0f} s)"
     return f"| {name} | {speed} | {thrift} | {first} | {gaps} | {good} | {failed} |"
+
+
+def together(rounds: list[Round]) -> Round:
+    """All rounds as one."""
+    return Round(
+        [stream for one in rounds for stream in one.streams],
+        sum(one.seconds for one in rounds),
+        sum(one.cpu_seconds for one in rounds),
+    )
 
 
 def stall_row(name: str, stalls: list[Stall], max_seconds: float) -> str:

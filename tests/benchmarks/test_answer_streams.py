@@ -179,6 +179,20 @@ def test_rows_with_nothing_to_count(reader: ModuleType, figures: ModuleType) -> 
     assert cells(figures.stall_row("it", [stall], 5)) == ["it", "-", "-", "-", "2"]
 
 
+def test_a_round_that_failed_is_slow(reader: ModuleType, figures: ModuleType) -> None:
+    whole = reader.Stream(asked=0, pieces=[0.1, 0.2], reason="length")
+    failed = reader.Stream(asked=0, error="broken off")
+    rounds = [figures.Round([stream], 1.0, 0.5) for stream in (whole, failed, failed)]
+    assert cells(figures.load_row("it", rounds, 16, 30))[1:3] == ["0", "0"]
+
+
+def test_a_short_rest_weighs_little(reader: ModuleType, figures: ModuleType) -> None:
+    whole = reader.Stream(asked=0, pieces=[0.1, 0.2], reason="length")
+    begun = reader.Stream(asked=0, cut_off=True)
+    rounds = [figures.Round([whole] * 9, 9.0, 3.0), figures.Round([begun], 1.0, 0.6)]
+    assert cells(figures.load_row("it", rounds, 10, 10))[1:3] == ["9", "25"]
+
+
 def test_rows_count_what_was_given_up_by_its_pieces(
     reader: ModuleType, figures: ModuleType
 ) -> None:
