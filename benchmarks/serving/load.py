@@ -21,7 +21,7 @@ Printed are medians over the rounds. CPU-seconds are those of the server's proce
 ended before its length, with an error or not at all counts as failed, and the first failure is
 shown. A system gets at most ``--max-seconds`` for all rounds of one number of clients: then its
 answers are given up, the pieces that came of them count as a token each, and speeds are of all
-rounds together.
+rounds together. Its times to the first token are then of those answers that had one.
 """
 
 from __future__ import annotations
