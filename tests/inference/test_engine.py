@@ -107,7 +107,7 @@ def test_an_end_token_ends_the_text_and_is_no_part_of_it(
             token = next(forced)  # noqa: B023
             return torch.tensor([token if token > 255 else byte_ids[bytes([token])]])  # noqa: B023
 
-        monkeypatch.setattr("modelwright.inference.next_tokens.sample", choose)
+        monkeypatch.setattr(engine.continuation, "sample", choose)
         completion = engine.generate([[1, 2]], GREEDY)[0]
         assert completion.text == "Hi"
         assert completion.tokens[-1] == end

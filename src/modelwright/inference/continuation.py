@@ -8,7 +8,7 @@ from itertools import accumulate
 
 from torch import Tensor
 
-from modelwright.inference.next_tokens import next_tokens
+from modelwright.inference.next_tokens import Sample, next_tokens
 from modelwright.inference.sampler import are_finite
 from modelwright.inference.scheduler import Part, Scheduler
 from modelwright.inference.sequence import FinishReason, Sequence
@@ -47,6 +47,8 @@ class Continuation:
         The model's own.
     context_length : int
         Longest sequence.
+    sample : callable
+        Chooses tokens from logits.
 
     Attributes
     ----------
@@ -56,10 +58,12 @@ class Continuation:
         Those that end a text.
     """
 
-    def __init__(self, scheduler: Scheduler, tokenizer: Tokenizer, context_length: int):
+    def __init__(
+        self, scheduler: Scheduler, tokenizer: Tokenizer, context_length: int, sample: Sample
+    ):
         self.draft_tokens = self.accepted_tokens = 0
         self._scheduler, self._tokenizer = scheduler, tokenizer
-        self._context_length = context_length
+        self._context_length, self.sample = context_length, sample
         self.end_tokens = {tokenizer.end_of_text, tokenizer.message_end}
 
     def go_on(self, parts: list[Part], said: Tensor) -> list[StepOutput]:
@@ -113,7 +117,7 @@ class Continuation:
             return []
         rows = [row for _, row in going]
         own = said if rows == list(range(len(said))) else said[rows]
-        drawn = next_tokens([part.sequence for part, _ in going], own, self.end_tokens)
+        drawn = next_tokens([part.sequence for part, _ in going], own, self.end_tokens, self.sample)
         still = []
         for (part, row), token in zip(going, drawn, strict=True):
             sequence = part.sequence

@@ -16,6 +16,7 @@ from torch import Tensor
 from modelwright.core.errors import InputError
 from modelwright.inference.model_runner import Network
 from modelwright.inference.next_tokens import next_tokens
+from modelwright.inference.sampler import are_finite
 from modelwright.inference.scheduler import Part
 from modelwright.inference.sequence import Sequence
 from modelwright.inference.step_layout import StepLayout
@@ -90,11 +91,13 @@ class DraftModel:
         if not going:
             return []
         logits = self.network.logits(torch.stack(hidden))[:, : self._vocabulary_size].float()
-        is_finite = torch.isfinite(logits.amax(dim=-1)).tolist()
+        is_finite = are_finite(logits)
         rows = [row for row in range(len(going)) if is_finite[row]]
         going = [going[row] for row in rows]
         copies = [one.copy for one in going]
-        drawn = next_tokens(copies, logits[rows], self._end_tokens) if rows else []
+        drawn = (
+            next_tokens(copies, logits[rows], self._end_tokens, self.network.sample) if rows else []
+        )
         for copy, token in zip(copies, drawn, strict=True):
             copy.append(token, b"")
         return [one for one in going if self._goes_on(one)]

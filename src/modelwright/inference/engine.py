@@ -148,7 +148,9 @@ class Engine:
         # Every sequence that runs needs one.
         step_tokens = max(step_tokens or self.network.step_tokens, max_sequences)
         self.scheduler = Scheduler(BlockManager(self._blocks), max_sequences, step_tokens)
-        self.continuation = Continuation(self.scheduler, tokenizer, self.context_length)
+        self.continuation = Continuation(
+            self.scheduler, tokenizer, self.context_length, self.network.sample
+        )
         self.speculation: Speculation | None = None
         if speculate:
             drafter = guess_repeated if draft is None else self._drafter(draft, weights)

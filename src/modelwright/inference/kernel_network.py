@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from modelwright.inference.block_manager import BLOCK_SIZE
+from modelwright.inference.kernel_sampler import sample
 from modelwright.inference.kernels.cache import Cache
 from modelwright.inference.kernels.drawing import prepare
 from modelwright.inference.kernels.forward import Scratch, Step, Weights, forward, project
@@ -47,6 +48,7 @@ class KernelNetwork:
     """
 
     step_tokens = 128
+    sample = staticmethod(sample)
 
     def __init__(
         self, model: CausalLM, cache: KVCache, weight_format: WeightFormat, threads: int = 1

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from modelwright.inference.log_probabilities import token_log_probabilities
+from modelwright.inference.sampler import SamplingRows
 from modelwright.inference.scheduler import Part
 from modelwright.inference.step_layout import StepLayout
 
@@ -37,6 +39,9 @@ class Network(Protocol):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits (M, at least the vocabulary's size) of hidden states (M, C)."""
+
+    def sample(self, logits: Tensor, rows: SamplingRows, generators: Sequence[Generator]) -> Tensor:
+        """Tokens (B,) int64 chosen from logits (B, V), as :func:`sampler.sample` has it."""
 
 
 class ModelRunner:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
-from torch import Tensor
+from torch import Generator, Tensor
 
 from modelwright.inference.adjustments import adjusted
 from modelwright.inference.log_probabilities import token_log_probabilities
-from modelwright.inference.sampler import SamplingRows, chosen_log_probabilities, sample
+from modelwright.inference.sampler import SamplingRows, chosen_log_probabilities
 from modelwright.inference.sequence import Sequence
 
+Sample = Callable[[Tensor, SamplingRows, list[Generator]], Tensor]
+"""Chooses tokens from logits, as :func:`sampler.sample` does."""
 
-def next_tokens(sequences: list[Sequence], said: Tensor, end_tokens: Collection[int]) -> list[int]:
+
+def next_tokens(
+    sequences: list[Sequence], said: Tensor, end_tokens: Collection[int], sample: Sample
+) -> list[int]:
     """Choose them, and keep how likely they were with the sequences that ask for it.
 
     Parameters
@@ -23,6 +28,8 @@ def next_tokens(sequences: list[Sequence], said: Tensor, end_tokens: Collection[
         The model's logits (B, V), float32.
     end_tokens : collection of int
         Tokens that end a text.
+    sample : callable
+        The network's.
     """
     logits = adjusted(said, sequences, end_tokens)
     rows = SamplingRows([sequence.params for sequence in sequences], logits.device)

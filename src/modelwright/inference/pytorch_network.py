@@ -9,6 +9,7 @@ from torch import Tensor
 
 from modelwright.inference.kv_cache import KVCache
 from modelwright.inference.paged_attention import TensorLayout, layers_of
+from modelwright.inference.sampler import sample
 from modelwright.inference.step_layout import StepLayout
 from modelwright.models.adapters.attach import with_adapter
 from modelwright.models.transformer import CausalLM
@@ -26,6 +27,7 @@ class PyTorchNetwork:
     """
 
     step_tokens = 512
+    sample = staticmethod(sample)
 
     def __init__(self, model: CausalLM, cache: KVCache):
         self.model, self._cache = model, cache

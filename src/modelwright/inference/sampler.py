@@ -1,7 +1,6 @@
 """From logits to tokens: pure functions of what the model says and what was asked for.
 
-None of them reads a number back from the device, so that the host can go on while it works. On a
-CPU the same is done by ``kernels/drawing.py`` and NumPy, many times faster than by PyTorch.
+None of them reads a number back from the device, so that the host can go on while it works.
 """
 
 from __future__ import annotations
@@ -119,33 +118,17 @@ def sample(logits: Tensor, rows: SamplingRows, generators: Sequence[Generator]) 
     Tensor
         Token ids (B,), int64.
     """
-    if rows.device.type == "cpu":
-        return _sample_on_cpu(logits, rows, generators)
+    likeliest = _likeliest(logits)
     if rows.is_all_greedy:
-        return logits.argmax(dim=-1)
+        return likeliest
     drawn = draw(probabilities(logits, rows), noise_of(rows, generators))
-    return torch.where(rows.greedy, logits.argmax(dim=-1), drawn)
+    return torch.where(rows.greedy, likeliest, drawn)
 
 
-def _sample_on_cpu(logits: Tensor, rows: SamplingRows, generators: Sequence[Generator]) -> Tensor:
-    tokens = logits.numpy().argmax(axis=-1)
-    drawn = [row for row, params in enumerate(rows.params) if not params.is_greedy]
-    if drawn:
-        from modelwright.inference.kernels.drawing import draw_tokens  # Numba takes a second
-
-        some = [rows.params[row] for row in drawn]
-        own, found = logits if len(some) == len(tokens) else logits[drawn], tokens[drawn]
-        draw_tokens(
-            np.ascontiguousarray(own),
-            np.array([params.temperature for params in some], np.float32),
-            np.array([params.min_p for params in some], np.float32),
-            np.array([params.top_k for params in some], np.int64),
-            np.array([params.top_p for params in some], np.float64),
-            noise_of(rows, generators).numpy()[drawn, 0],
-            found,
-        )
-        tokens[drawn] = found
-    return torch.from_numpy(tokens)
+def _likeliest(logits: Tensor) -> Tensor:
+    if logits.device.type != "cpu":
+        return logits.argmax(dim=-1)
+    return torch.from_numpy(logits.numpy().argmax(axis=-1))  # NumPy's takes a twentieth of the time
 
 
 def are_finite(logits: Tensor) -> list[bool]:

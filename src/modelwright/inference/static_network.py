@@ -17,6 +17,7 @@ from torch import Tensor
 from modelwright.inference.decode_attention import DecodeLayer, DecodeStep, has_triton
 from modelwright.inference.kv_cache import KVCache, blocks_for
 from modelwright.inference.pytorch_network import PyTorchNetwork
+from modelwright.inference.sampler import sample
 from modelwright.inference.scheduler import Part
 from modelwright.inference.step_layout import StepLayout
 from modelwright.inference.transfer import to_device
@@ -113,6 +114,7 @@ class StaticNetwork:
     """
 
     step_tokens = 2048
+    sample = staticmethod(sample)
 
     def __init__(
         self, model: CausalLM, cache: KVCache, max_sequences: int, captures: bool | None = None
