@@ -326,7 +326,7 @@ def test_a_cluster_that_is_there_has_one_server_and_keeps_nothing_of_it(
         others = {
             "serves the application 'modelwright' at this address": (port, "--replica-cpus", "1"),
             f"Ray Serve listens at 127.0.0.1:{port} already": (free_port(), "--replica-cpus", "1"),
-            "room for 0 of 1 replica with 2 cores and 1 GPUs each": (port, "--replica-gpus", "1"),
+            "room for 0 of 1 replica (each cores: 2, GPUs: 1)": (port, "--replica-gpus", "1"),
         }
         running = {
             said: other_cluster.started(tmp_path / str(number), model_folder, *its)

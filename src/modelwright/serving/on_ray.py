@@ -12,7 +12,7 @@ import sys
 import time
 import webbrowser
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -147,34 +147,39 @@ def _joined(host: str, port: int) -> str:
 def _drain(ray_serve: Any, interrupts: Interrupts, seconds: float) -> None:
     """Until all that was begun is answered, its time is over, or a second signal comes."""
     print(f"waiting up to {seconds:g} s for requests; again ends at once", file=sys.stderr)
-    handle = ray_serve.get_deployment_handle(DEPLOYMENT, APPLICATION)
     until = time.monotonic() + seconds
     while interrupts.count < 2:
-        answers = _answers(handle, "drain")
+        answers = _answers(ray_serve, "drain")
         if (answers and all(answers)) or time.monotonic() > until:
             break
         time.sleep(POLL_SECONDS)
-    _answers(handle, "stop")
+    _answers(ray_serve, "stop")
 
 
-def _answers(handle: Any, method: str) -> list[Any]:
+def _answers(ray_serve: Any, method: str) -> list[Any]:
     """Of all replicas, an error for one that has died; empty where one neither answers nor has."""
+    from ray.exceptions import RayError
     from ray.serve.exceptions import RayServeException
 
     try:
-        return list(
-            handle.broadcast(method).results(timeout_s=ANSWER_SECONDS, return_exceptions=True)
-        )
+        handle = ray_serve.get_deployment_handle(DEPLOYMENT, APPLICATION)
+        answers = handle.broadcast(method)
+        return list(answers.results(timeout_s=ANSWER_SECONDS, return_exceptions=True))
     except (TimeoutError, RayServeException):
         return []
+    except RayError as error:  # the cluster has ended Ray Serve
+        return [error]
 
 
 def _delete(ray_serve: Any, interrupts: Interrupts) -> None:
     """Take the replicas from the cluster; a second signal does not wait until they are gone."""
-    ray_serve.delete(APPLICATION, _blocking=False)
-    # Asked at least once, as what is answered behind it has come.
-    while APPLICATION in ray_serve.status().applications and interrupts.count < 2:
-        time.sleep(POLL_SECONDS)
+    from ray.exceptions import RayError
+
+    with suppress(RayError):  # the cluster has ended Ray Serve
+        ray_serve.delete(APPLICATION, _blocking=False)
+        # Asked at least once: what comes to Ray Serve behind the other is answered behind it.
+        while APPLICATION in ray_serve.status().applications and interrupts.count < 2:
+            time.sleep(POLL_SECONDS)
 
 
 def _check_room(ray_options: RayOptions, cpus: int) -> None:
@@ -189,9 +194,9 @@ def _check_room(ray_options: RayOptions, cpus: int) -> None:
             of_gpus = math.floor(has.get("GPU", 0) / gpus + 1e-6) if gpus else math.inf
             fit += int(min(has.get("CPU", 0) // cpus, of_gpus))
     if fit < ray_options.replicas:
-        each = f"{cpus} cores" + (f" and {gpus:g} GPUs" if gpus else "") + " each"
+        each = f"cores: {cpus}, GPUs: {gpus:g}"
         raise UsageError(
-            f"the cluster has room for {fit} of {number_of(ray_options.replicas)} with {each}",
+            f"the cluster has room for {fit} of {number_of(ray_options.replicas)} (each {each})",
             fix="start fewer --replicas, or with less --replica-cpus or --replica-gpus",
         )
 
@@ -201,7 +206,7 @@ def _start_proxy(ray_serve: Any, host: str, port: int) -> None:
     from ray.exceptions import RayError
     from ray.serve import context
 
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
     try:
         ray_serve.start(
             proxy_location="HeadOnly",
