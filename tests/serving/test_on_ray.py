@@ -289,10 +289,18 @@ class OtherCluster:
         self.process.stdin.flush()
         return self.process.stdout.readline().split()
 
-    def started(self, folder: Path, model: Path, port: int, *flags: str) -> subprocess.Popen[str]:
+    @contextmanager
+    def started(
+        self, folder: Path, model: Path, port: int, *flags: str
+    ) -> Iterator[subprocess.Popen[str]]:
+        """The command with this cluster; a test that fails does not wait for its end."""
         folder.mkdir()
         flags = (str(model), "--ray-address", self.address, "--port", str(port), *flags)
-        return started(folder, *flags, **self.environment)
+        with started(folder, *flags, **self.environment) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
 
 @pytest.fixture
@@ -323,19 +331,16 @@ def test_a_cluster_that_is_there_has_one_server_and_keeps_nothing_of_it(
         assert f" at http://127.0.0.1:{port} of the cluster's head node" in line, (
             tmp_path / "first" / "errors"
         ).read_text()
-        others = {
-            "serves the application 'modelwright' at this address": (port, "--replica-cpus", "1"),
-            f"Ray Serve listens at 127.0.0.1:{port} already": (free_port(), "--replica-cpus", "1"),
-            "room for 0 of 1 replica (each cores: 2, GPUs: 1)": (port, "--replica-gpus", "1"),
-        }
-        running = {
-            said: other_cluster.started(tmp_path / str(number), model_folder, *its)
-            for number, (said, its) in enumerate(others.items())
-        }
-        for number, (said, other) in enumerate(running.items()):
-            with other:
-                assert other.wait(60) == 2
-            assert said in (tmp_path / str(number) / "errors").read_text()
+        second, third, other_port = tmp_path / "second", tmp_path / "third", free_port()
+        with (
+            other_cluster.started(second, model_folder, port, *flags) as at_same,
+            other_cluster.started(third, model_folder, other_port, *flags) as at_other,
+        ):
+            assert (at_same.wait(60), at_other.wait(60)) == (2, 2)
+        said = "serves the application 'modelwright' at this address"
+        assert said in (second / "errors").read_text()
+        said = f"Ray Serve listens at 127.0.0.1:{port} already, not at 127.0.0.1:{other_port}"
+        assert said in (third / "errors").read_text()
         assert other_cluster.applications() == ["modelwright"]
         body = {"model": NAME, "prompt": "x", "max_tokens": 3}
         url = f"http://127.0.0.1:{port}/v1/completions"
@@ -343,7 +348,18 @@ def test_a_cluster_that_is_there_has_one_server_and_keeps_nothing_of_it(
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     assert other_cluster.applications() == []
-    with other_cluster.started(tmp_path / "second", model_folder, port, *flags) as process:
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_there_keeps_nothing_of_a_start_that_ends(
+    other_cluster: OtherCluster, model_folder: Path, tmp_path: Path
+) -> None:
+    folder, flags = tmp_path / "first", ("--replica-gpus", "1")
+    with other_cluster.started(folder, model_folder, free_port(), *flags) as process:
+        assert process.wait(60) == 2
+    assert "room for 0 of 1 replica (each cores: 2, GPUs: 1)" in (folder / "errors").read_text()
+    assert other_cluster.applications() == []
+    with other_cluster.started(tmp_path / "second", model_folder, free_port()) as process:
         wait_until(lambda: other_cluster.applications() == ["modelwright"])
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == -signal.SIGTERM
@@ -404,6 +420,7 @@ def test_a_database_that_cannot_be_opened_is_told_before_anything_starts(
         (["--host", "0.0.0.0"], "this server has no keys"),
         (["--replica-gpus", "1.5"], "neither a part of one nor whole ones"),
         (["--ray-address", "127.0.0.1:1"], "no Ray cluster to be reached"),
+        (["--ray-address", "a..b:1"], "no Ray cluster to be reached"),
         (["--ray-address", "nowhere"], "'nowhere' is no address of a Ray cluster"),
         (["--ray-address", "127.0.0.1:1", "--port", "0"], "--port 0 does not go with"),
         (["--ray-address", "127.0.0.1:1", "--host", "0.0.0.0"], "this server has no keys"),

@@ -106,7 +106,7 @@ def _own(folder: Path) -> dict[str, Any]:
 def _private_folder() -> Iterator[Path]:
     """Where Ray keeps its files of log, which have what the replicas write; removed at the end."""
     usual = "/tmp" if os.name == "posix" else tempfile.gettempdir()  # names of sockets are short
-    outer = Path(tempfile.mkdtemp(prefix="ray-", dir=os.environ.get("RAY_TMPDIR", usual)))
+    outer = Path(tempfile.mkdtemp(prefix="ray-", dir=os.environ.get("RAY_TMPDIR") or usual))
     try:
         yield outer / "ray"  # Ray opens the folder that it is given to everybody
     finally:
@@ -145,7 +145,7 @@ def _check_reachable(address: str) -> None:
     host = parts["host"].removeprefix("[").removesuffix("]")
     try:
         socket.create_connection((host, int(parts["port"])), timeout=CONNECT_SECONDS).close()
-    except (OSError, OverflowError) as error:
+    except (OSError, ValueError, OverflowError) as error:  # also of a name that is none
         raise UsageError(
             f"there is no Ray cluster to be reached: {error}",
             where=address,
