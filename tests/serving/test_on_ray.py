@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -84,10 +86,10 @@ class Cluster:
         return [(int(pid), json.loads(line)) for pid, line in found]
 
 
-def started(folder: Path, *flags: str) -> subprocess.Popen[str]:
+def started(folder: Path, *flags: str, **environment: str) -> subprocess.Popen[str]:
     """The command, whose errors go to a file ``errors`` in the folder."""
     command = [sys.executable, "-m", "modelwright", "serve", "--on", "ray", *flags]
-    environment = {**os.environ, "RAY_TMPDIR": "/tmp"}
+    environment = {**os.environ, "RAY_TMPDIR": "/tmp", **environment}
     with open(folder / "errors", "w") as errors:
         return subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=folder, env=environment
@@ -174,6 +176,28 @@ def test_the_cluster_takes_nothing_from_who_has_no_token(cluster: Cluster) -> No
         assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
+def test_the_cluster_gives_its_figures_to_nobody(cluster: Cluster) -> None:
+    said = {}
+    for process in psutil.Process(cluster.process.pid).children(recursive=True):
+        for one in process.net_connections():
+            if one.status == "LISTEN":
+                host = one.laddr.ip.replace("0.0.0.0", "127.0.0.1").replace("::", "127.0.0.1")
+                place = f"http://{host}:{one.laddr.port}"
+                with suppress(httpx2.HTTPError):  # most speak gRPC
+                    said[place] = httpx2.get(f"{place}/metrics", timeout=5).status_code
+    assert said.pop(cluster.address) == 401
+    assert 200 not in said.values(), said
+
+
+def files_of(cluster: Cluster) -> Path:
+    """Where Ray keeps the cluster's."""
+    below = psutil.Process(cluster.process.pid).children()
+    (raylet,) = [child for child in below if child.name() == "raylet"]
+    found = re.search(r"=(/tmp/ray-\w+)/ray/session_", " ".join(raylet.cmdline()))
+    assert found
+    return Path(found[1])
+
+
 def test_a_replica_that_is_killed_comes_back_and_is_missed_meanwhile(cluster: Cluster) -> None:
     before = {pid for pid, _ in cluster.rows()}
     names = cluster.counted("vllm:generation_tokens_total").keys()
@@ -190,11 +214,20 @@ def test_a_replica_that_is_killed_comes_back_and_is_missed_meanwhile(cluster: Cl
 
 def test_sigterm_lets_requests_finish_a_second_one_does_not(cluster: Cluster) -> None:
     below = psutil.Process(cluster.process.pid).children(recursive=True)
-    assert below
+    files = files_of(cluster)
+    assert stat.S_IMODE(files.stat().st_mode) == 0o700
+    assert list(files.glob("ray/session_*/logs/*.err"))
     with cluster.streamed(16_000) as cut, cluster.streamed(600) as finished:
         assert next(cut).startswith("data: {")
         assert next(finished).startswith("data: {")
         cluster.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: cluster.ready().status_code == 503)
+        assert cluster.ready().json()["status"] == "stopping"
+        assert httpx2.get(f"{cluster.address}/health", timeout=60).status_code == 200
+        for _ in range(4):
+            refusal = cluster.complete(max_tokens=1)
+            assert refusal.status_code == 503
+            assert refusal.json()["error"]["code"] == "server_stopping"
         assert list(finished)[-1] == "data: [DONE]"
         assert next(cut).startswith("data: {")
         cluster.process.send_signal(signal.SIGTERM)
@@ -203,6 +236,7 @@ def test_sigterm_lets_requests_finish_a_second_one_does_not(cluster: Cluster) ->
     assert cluster.process.wait(60) == 0
     assert "again ends at once" in cluster.errors.read_text()
     assert_gone(below)
+    assert not files.exists()
 
 
 def assert_gone(processes: list[psutil.Process]) -> None:
@@ -227,6 +261,122 @@ def test_sigterm_while_the_cluster_starts_leaves_no_process(
         assert process.wait(60) == -signal.SIGTERM  # as without Ray
     assert (tmp_path / "errors").read_text() == "starting Ray\n"
     assert_gone(below)
+
+
+OTHER_CLUSTER = """
+import sys
+import ray
+from ray import serve
+ray.init("local", num_cpus=2, include_dashboard=False, logging_level="ERROR")
+print(ray.get_runtime_context().gcs_address, flush=True)
+for _ in sys.stdin:
+    print(*serve.status().applications, flush=True)
+"""
+
+
+@dataclass
+class OtherCluster:
+    """One that does not end with the command; it wants a token."""
+
+    process: subprocess.Popen[str]
+    address: str
+    environment: dict[str, str]
+
+    def applications(self) -> list[str]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().split()
+
+    @contextmanager
+    def started(
+        self, folder: Path, model: Path, port: int, *flags: str
+    ) -> Iterator[subprocess.Popen[str]]:
+        """The command with this cluster; a test that fails does not wait for its end."""
+        folder.mkdir()
+        flags = (str(model), "--ray-address", self.address, "--port", str(port), *flags)
+        with started(folder, *flags, **self.environment) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+
+@pytest.fixture
+def other_cluster() -> Iterator[OtherCluster]:
+    environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    command = [sys.executable, "-c", OTHER_CLUSTER]
+    all_of_it = {**os.environ, **environment, "RAY_TMPDIR": "/tmp", "RAY_USAGE_STATS_ENABLED": "0"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, env=all_of_it, **pipes) as process:
+        assert process.stdout is not None
+        yield OtherCluster(process, process.stdout.readline().strip(), environment)
+        process.communicate()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def test_a_cluster_that_is_there_has_one_server_and_keeps_nothing_of_it(
+    other_cluster: OtherCluster, model_folder: Path, tmp_path: Path
+) -> None:
+    port = free_port()
+    flags = ("--replica-cpus", "1", "--name", NAME)
+    with other_cluster.started(tmp_path / "first", model_folder, port, *flags) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert f" at http://127.0.0.1:{port} of the cluster's head node" in line, (
+            tmp_path / "first" / "errors"
+        ).read_text()
+        second, third, other_port = tmp_path / "second", tmp_path / "third", free_port()
+        with (
+            other_cluster.started(second, model_folder, port, *flags) as at_same,
+            other_cluster.started(third, model_folder, other_port, *flags) as at_other,
+        ):
+            assert (at_same.wait(60), at_other.wait(60)) == (2, 2)
+        said = "serves the application 'modelwright' at this address"
+        assert said in (second / "errors").read_text()
+        said = f"Ray Serve listens at 127.0.0.1:{port} already, not at 127.0.0.1:{other_port}"
+        assert said in (third / "errors").read_text()
+        assert other_cluster.applications() == ["modelwright"]
+        body = {"model": NAME, "prompt": "x", "max_tokens": 3}
+        url = f"http://127.0.0.1:{port}/v1/completions"
+        assert httpx2.post(url, json=body, timeout=60).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    assert other_cluster.applications() == []
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_there_keeps_nothing_of_a_start_that_ends(
+    other_cluster: OtherCluster, model_folder: Path, tmp_path: Path
+) -> None:
+    folder, flags = tmp_path / "first", ("--replica-gpus", "1")
+    with other_cluster.started(folder, model_folder, free_port(), *flags) as process:
+        assert process.wait(60) == 2
+    assert "room for 0 of 1 replica (each cores: 2, GPUs: 1)" in (folder / "errors").read_text()
+    assert other_cluster.applications() == []
+    with other_cluster.started(tmp_path / "second", model_folder, free_port()) as process:
+        wait_until(lambda: other_cluster.applications() == ["modelwright"])
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == -signal.SIGTERM
+    assert other_cluster.applications() == []
+
+
+@pytest.mark.slow
+def test_a_cluster_that_wants_another_token_is_told_from_none(
+    other_cluster: OtherCluster, model_folder: Path, tmp_path: Path
+) -> None:
+    other_cluster.environment["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    with other_cluster.started(tmp_path / "folder", model_folder, free_port()) as process:
+        assert process.wait(120) == 2
+    said = (tmp_path / "folder" / "errors").read_text()
+    assert "the Ray cluster cannot be used" in said
+    assert "RAY_AUTH_TOKEN" in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.slow
@@ -268,7 +418,12 @@ def test_a_database_that_cannot_be_opened_is_told_before_anything_starts(
         (["--engine", "vllm"], "--on ray does not go with --engine vllm"),
         (["--replicas", "9999"], "more than this machine's"),
         (["--host", "0.0.0.0"], "this server has no keys"),
+        (["--replica-gpus", "1.5"], "neither a part of one nor whole ones"),
         (["--ray-address", "127.0.0.1:1"], "no Ray cluster to be reached"),
+        (["--ray-address", "a..b:1"], "no Ray cluster to be reached"),
+        (["--ray-address", "nowhere"], "'nowhere' is no address of a Ray cluster"),
+        (["--ray-address", "127.0.0.1:1", "--port", "0"], "--port 0 does not go with"),
+        (["--ray-address", "127.0.0.1:1", "--host", "0.0.0.0"], "this server has no keys"),
     ],
 )
 def test_what_cannot_be_is_refused(

@@ -201,7 +201,9 @@ def _pairs(form: str) -> Any:
     help="Servers behind the address, with --on ray.",
 )
 @click.option(
-    "--ray-address", metavar="ADDRESS", help="A Ray cluster.  [default: a new one on this machine]"
+    "--ray-address",
+    metavar="ADDRESS",
+    help="A Ray cluster: HOST:PORT, ray://HOST:PORT or auto.  [default: a new one, here]",
 )
 @click.option(
     "--replica-cpus",
@@ -318,13 +320,15 @@ def _serve_on_ray(
 ) -> None:
     from modelwright.core.workspace import find_workspace
     from modelwright.serving.access.keys import KeyFile
-    from modelwright.serving.on_ray import Plan, RayOptions, serve_on_ray
+    from modelwright.serving.on_ray import RayOptions, serve_on_ray
+    from modelwright.serving.ray_replica import ReplicaPlan
 
     workspace = None
-    with suppress(UsageError):  # a model's folder can be served anywhere
+    try:
         workspace = find_workspace(Path.cwd())
-    if workspace is None and given["log_requests"]:
-        find_workspace(Path.cwd())  # raises
+    except UsageError:  # a model's folder can be served anywhere, but requests are kept there
+        if given["log_requests"]:
+            raise
     # A replica may be started in another folder.
     found = {name: folder.resolve() for name, folder in folders.items()}
     options = replace(
@@ -336,7 +340,8 @@ def _serve_on_ray(
     ray_options = RayOptions(
         given["replicas"], given["ray_address"], given["replica_cpus"], given["replica_gpus"]
     )
-    serve_on_ray(Plan(found, options, workspace, given["log_requests"]), host, port, ray_options)
+    plan = ReplicaPlan(found, options, workspace, given["log_requests"])
+    serve_on_ray(plan, host, port, ray_options)
 
 
 def _vllm(given: dict[str, Any]) -> VllmOptions:

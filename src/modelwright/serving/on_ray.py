@@ -6,36 +6,31 @@ https://docs.ray.io/en/latest/serve/
 from __future__ import annotations
 
 import logging
+import math
 import re
 import sys
 import time
 import webbrowser
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
-
-from fastapi import HTTPException
-from prometheus_client.core import Metric
-from starlette.types import ASGIApp
 
 from modelwright.core.errors import ModelwrightError, UsageError
 from modelwright.core.machine import available_cores
-from modelwright.core.workspace import Workspace
-from modelwright.data.feedback.table import FeedbackTable, open_feedback
-from modelwright.monitoring.request_log import RequestTable
-from modelwright.monitoring.request_recorder import RequestRecorder
-from modelwright.serving.access_log import LineWriter
-from modelwright.serving.app import create_app
-from modelwright.serving.metrics import ServerMetrics, of_replicas
-from modelwright.serving.opening import ServeOptions, open_models
+from modelwright.serving.opening import ServeOptions
 from modelwright.serving.ray_cluster import Interrupts, cluster
-from modelwright.serving.server import address_of, check_keys, listen
+from modelwright.serving.ray_replica import (
+    ANSWER_SECONDS,
+    APPLICATION,
+    DEPLOYMENT,
+    Replica,
+    ReplicaPlan,
+    number_of,
+    open_databases,
+)
+from modelwright.serving.server import address_of, check_host, check_keys, listen
 
-APPLICATION = "modelwright"
-DEPLOYMENT = "Replica"
-ANSWER_SECONDS = 5.0
 HEALTH_SECONDS = 2.0
 POLL_SECONDS = 0.1
 OUR_ERROR = re.compile(r"^modelwright\.core\.errors\.\w+: (.*)", re.DOTALL | re.MULTILINE)
@@ -65,138 +60,8 @@ class RayOptions:
     gpus: float = 0.0
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a replica opens, wherever it runs; it is sent there.
-
-    Attributes
-    ----------
-    folders : mapping of str to Path
-        Models' folders by the names that clients call them; each machine has to have them.
-    options : ServeOptions
-        Without recorder and feedback, which cannot be sent.
-    workspace : Workspace or None
-        Whose database keeps feedback and requests.
-    share : float
-        Of requests and answers that are kept.
-    """
-
-    folders: Mapping[str, Path]
-    options: ServeOptions
-    workspace: Workspace | None = None
-    share: float = 0.0
-
-
-class Replica:
-    """Answers as ``modelwright serve`` does; Ray makes it, in a process of its own.
-
-    Parameters
-    ----------
-    plan : Plan
-        What it serves.
-    replicas : int
-        How many there are to be.
-    """
-
-    def __init__(self, plan: Plan, replicas: int):
-        self._stack = ExitStack()
-        try:
-            self._open(plan, replicas)
-        except ModelwrightError as error:
-            print(f"the replica does not start: {error}", file=sys.stderr)
-            raise
-
-    def _open(self, plan: Plan, replicas: int) -> None:
-        from ray import serve as ray_serve
-
-        options = plan.options
-        self._models = open_models(plan.folders, options, self._stack)
-        feedback, recorder = _databases(plan, self._stack)
-        self._metrics = ServerMetrics(self._models.engines, recorder)
-        self._name = ray_serve.get_replica_context().replica_tag
-        self._app = create_app(
-            self._models,
-            keys=options.keys,
-            feedback=feedback,
-            recorder=recorder,
-            on_end=[LineWriter(options.log or "json", options.log_prompts)],
-            metrics=self._metrics,
-            replicas=_AllReplicas(ray_serve, replicas),
-        )
-
-    def __serve_build_asgi_app__(self) -> ASGIApp:
-        return self._app
-
-    async def state(self) -> ReplicaState:
-        """How it is; every replica asks all of them."""
-        return ReplicaState(self._name, self._models.are_running, self._metrics.collected())
-
-    def check_health(self) -> None:
-        """Ray asks now and then, and makes a new one where this raises."""
-        if not self._models.are_running:
-            raise RuntimeError("the engine has stopped")
-
-    def __del__(self) -> None:
-        # Ray calls it when the replica ends, also when it has failed to start.
-        self._stack.close()
-
-
-@dataclass(frozen=True)
-class ReplicaState:
-    """What a replica tells the others.
-
-    Attributes
-    ----------
-    name : str
-        Of the replica; one that takes its place has another.
-    is_running : bool
-        Whether its engines run.
-    collected : list of Metric
-        What it has counted.
-    """
-
-    name: str
-    is_running: bool
-    collected: list[Metric]
-
-
-class _AllReplicas:
-    """What ``/ready`` and ``/metrics`` of a replica say of all of them."""
-
-    def __init__(self, ray_serve: Any, wanted: int):
-        self._handle = ray_serve.get_deployment_handle(DEPLOYMENT, APPLICATION)
-        self._wanted = wanted
-
-    async def missing(self) -> str | None:
-        try:
-            running = sum(state.is_running for state in await self._states())
-        except TimeoutError as error:
-            return str(error)
-        return None if running >= self._wanted else f"{running} of {_number(self._wanted)} answer"
-
-    async def collected(self) -> list[Metric]:
-        try:
-            states = await self._states()
-        except TimeoutError as error:
-            raise HTTPException(503, str(error)) from None
-        return of_replicas({state.name: state.collected for state in states})
-
-    async def _states(self) -> list[ReplicaState]:
-        """Of all but those that have died; TimeoutError where one neither answers nor has died."""
-        from ray.serve.exceptions import RayServeException
-
-        try:
-            answers = await self._handle.broadcast("state").results_async(
-                timeout_s=ANSWER_SECONDS, return_exceptions=True
-            )
-        except (TimeoutError, RayServeException):
-            message = f"not all replicas answer within {ANSWER_SECONDS:g} s"
-            raise TimeoutError(message) from None
-        return [answer for answer in answers if isinstance(answer, ReplicaState)]
-
-
 def serve_on_ray(
-    plan: Plan,
+    plan: ReplicaPlan,
     host: str,
     port: int,
     ray_options: RayOptions,
@@ -206,7 +71,7 @@ def serve_on_ray(
 
     Parameters
     ----------
-    plan : Plan
+    plan : ReplicaPlan
         What each serves.
     host, port : str, int
         Where all are reached; port 0 takes any free one.
@@ -218,47 +83,130 @@ def serve_on_ray(
     Raises
     ------
     UsageError
-        If Ray is not installed, the machine has too few cores, the cluster is not there, or as
-        :func:`server.serve`.
+        If Ray is not installed, there are too few cores or GPUs, the cluster is not there or serves
+        something else at this address, or as :func:`server.serve`.
     ModelwrightError
         If the replicas do not start.
     """
     check_keys(plan.options.keys)
-    with listen(host, port, has_keys=plan.options.keys is not None) as listener:
-        port, address = listener.getsockname()[1], address_of(listener)
+    host = host.removeprefix("[").removesuffix("]")
+    is_own = ray_options.address is None
+    port, address = (_own_address if is_own else _cluster_address)(host, port, plan.options)
     with ExitStack() as stack:
-        _databases(plan, stack)  # each replica opens its own; what fails here would fail there
+        open_databases(plan, stack)  # each replica opens its own; what fails here would fail there
     cpus = _cpus(ray_options)
     plan = replace(plan, options=replace(plan.options, threads=cpus))
-    interrupts, replicas = Interrupts(), _number(ray_options.replicas)
+    interrupts, replicas = Interrupts(), number_of(ray_options.replicas)
     with interrupts.caught():
         print("starting Ray", file=sys.stderr, flush=True)
         with cluster(ray_options.address) as ray_serve:
             interrupts.catch()
+            _check_room(ray_options, cpus)
             _start_proxy(ray_serve, host, port)
             print(f"starting {replicas}", file=sys.stderr, flush=True)
-            _start_replicas(ray_serve, plan, ray_options, cpus)
-            names = ", ".join([*plan.folders, *plan.options.adapters])
-            print(f"{names}: {replicas} at {address} (chat page and API; Ctrl-C stops)", flush=True)
-            interrupts.start_is_over()
-            if plan.options.open_browser:
-                webbrowser.open(address)
-            if ready is not None:
-                ready(address)
-            while not interrupts.count:
-                time.sleep(POLL_SECONDS)
-            seconds = plan.options.drain_seconds
-            print(f"waiting up to {seconds:g} s for requests; again ends at once", file=sys.stderr)
-            ray_serve.delete(APPLICATION, _blocking=False)
-            while interrupts.count < 2 and APPLICATION in ray_serve.status().applications:
-                time.sleep(POLL_SECONDS)
+            is_drained = False
+            try:
+                _start_replicas(ray_serve, plan, ray_options, cpus)
+                names = ", ".join([*plan.folders, *plan.options.adapters])
+                place = address if is_own else f"{address} of the cluster's head node"
+                print(
+                    f"{names}: {replicas} at {place} (chat page and API; Ctrl-C stops)", flush=True
+                )
+                interrupts.start_is_over()
+                if plan.options.open_browser:
+                    webbrowser.open(address)
+                if ready is not None:
+                    ready(address)
+                while not interrupts.count:
+                    time.sleep(POLL_SECONDS)
+                _drain(ray_serve, interrupts, plan.options.drain_seconds)
+                is_drained = True
+            finally:
+                if is_drained or not is_own:  # one of our own takes with it what a start has left
+                    _delete(ray_serve, interrupts)
+
+
+def _own_address(host: str, port: int, options: ServeOptions) -> tuple[int, str]:
+    """Port, free at the moment, and address on this machine."""
+    with listen(host, port, has_keys=options.keys is not None) as listener:
+        return listener.getsockname()[1], address_of(listener)
+
+
+def _cluster_address(host: str, port: int, options: ServeOptions) -> tuple[int, str]:
+    """Port and address on the machine where a cluster listens, which may be another."""
+    check_host(host, has_keys=options.keys is not None)
+    if port == 0:
+        raise UsageError("--port 0 does not go with --ray-address", fix="name the port")
+    return port, f"http://{_joined(host, port)}"
+
+
+def _joined(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _drain(ray_serve: Any, interrupts: Interrupts, seconds: float) -> None:
+    """Until all that was begun is answered, its time is over, or a second signal comes."""
+    print(f"waiting up to {seconds:g} s for requests; again ends at once", file=sys.stderr)
+    until = time.monotonic() + seconds
+    while interrupts.count < 2:
+        answers = _answers(ray_serve, "drain")
+        if (answers and all(answers)) or time.monotonic() > until:
+            break
+        time.sleep(POLL_SECONDS)
+    _answers(ray_serve, "stop")
+
+
+def _answers(ray_serve: Any, method: str) -> list[Any]:
+    """Of all replicas, an error for one that has died; empty where one neither answers nor has."""
+    from ray.exceptions import RayError
+    from ray.serve.exceptions import RayServeException
+
+    try:
+        handle = ray_serve.get_deployment_handle(DEPLOYMENT, APPLICATION)
+        answers = handle.broadcast(method)
+        return list(answers.results(timeout_s=ANSWER_SECONDS, return_exceptions=True))
+    except (TimeoutError, RayServeException):
+        return []
+    except RayError as error:  # the cluster has ended Ray Serve
+        return [error]
+
+
+def _delete(ray_serve: Any, interrupts: Interrupts) -> None:
+    """Take the replicas from the cluster; a second signal does not wait until they are gone."""
+    from ray.exceptions import RayError
+
+    with suppress(RayError):  # the cluster has ended Ray Serve
+        ray_serve.delete(APPLICATION, _blocking=False)
+        # Asked at least once: what comes to Ray Serve behind the other is answered behind it.
+        while APPLICATION in ray_serve.status().applications and interrupts.count < 2:
+            time.sleep(POLL_SECONDS)
+
+
+def _check_room(ray_options: RayOptions, cpus: int) -> None:
+    """Raise UsageError where a cluster has no room for all replicas: Ray would wait for it."""
+    import ray
+
+    gpus = ray_options.gpus
+    fit = 0
+    for node in ray.nodes():  # type: ignore[no-untyped-call]
+        if node["Alive"]:
+            has = node["Resources"]
+            of_gpus = math.floor(has.get("GPU", 0) / gpus + 1e-6) if gpus else math.inf
+            fit += int(min(has.get("CPU", 0) // cpus, of_gpus))
+    if fit < ray_options.replicas:
+        each = f"cores: {cpus}, GPUs: {gpus:g}"
+        raise UsageError(
+            f"the cluster has room for {fit} of {number_of(ray_options.replicas)} (each {each})",
+            fix="start fewer --replicas, or with less --replica-cpus or --replica-gpus",
+        )
 
 
 def _start_proxy(ray_serve: Any, host: str, port: int) -> None:
-    """Have Ray Serve listen, where it does not yet."""
+    """Have Ray Serve listen, where it does not yet; raise UsageError where it serves another."""
     from ray.exceptions import RayError
+    from ray.serve import context
 
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
     try:
         ray_serve.start(
             proxy_location="HeadOnly",
@@ -275,9 +223,32 @@ def _start_proxy(ray_serve: Any, host: str, port: int) -> None:
                 fix="run the same command again, or use another --port",
             ) from None
         raise ModelwrightError(f"Ray Serve does not start: {last}") from None
+    client: Any = context._get_global_client()
+    _check_serve(client.http_config, client.get_serve_details(), host, port)
 
 
-def _start_replicas(ray_serve: Any, plan: Plan, ray_options: RayOptions, cpus: int) -> None:
+def _check_serve(http: Any, details: Mapping[str, Any], host: str, port: int) -> None:
+    """Raise UsageError where a Ray Serve that was there listens elsewhere or has another server."""
+    if details["proxy_location"] == "Disabled":
+        raise UsageError(
+            "the cluster's Ray Serve does not listen for requests",
+            fix="end it there with 'serve shutdown'",
+        )
+    if (http.host, http.port) != (host, port):
+        raise UsageError(
+            f"the cluster's Ray Serve listens at {_joined(http.host, http.port)} already, not at "
+            f"{_joined(host, port)}",
+            fix=f"use --host {http.host} --port {http.port}, or end it there with 'serve shutdown'",
+        )
+    for name, application in details["applications"].items():
+        if name == APPLICATION or application["route_prefix"] == "/":
+            raise UsageError(
+                f"the cluster serves the application '{name}' at this address",
+                fix="end that one first, or use another cluster",
+            )
+
+
+def _start_replicas(ray_serve: Any, plan: ReplicaPlan, ray_options: RayOptions, cpus: int) -> None:
     """Returns when all answer."""
     options = plan.options
     texts = (options.max_sequences + options.max_waiting) * len(plan.folders)
@@ -290,6 +261,7 @@ def _start_replicas(ray_serve: Any, plan: Plan, ray_options: RayOptions, cpus: i
         health_check_period_s=HEALTH_SECONDS,
         logging_config=LOGGING,
         graceful_shutdown_timeout_s=options.drain_seconds,
+        graceful_shutdown_wait_loop_s=POLL_SECONDS,
         ray_actor_options={"num_cpus": cpus, "num_gpus": ray_options.gpus},
     )
     application = deployment.bind(plan, ray_options.replicas)
@@ -308,29 +280,18 @@ def _said_of_replicas(ray_serve: Any) -> str:
 
 
 def _cpus(ray_options: RayOptions) -> int:
-    """Cores of each replica; raises UsageError where a cluster on this machine has too few."""
+    """Cores of each replica; raises UsageError where this cannot be."""
+    if ray_options.gpus > 1 and ray_options.gpus % 1:
+        raise UsageError(
+            f"{ray_options.gpus:g} GPUs are neither a part of one nor whole ones",
+            fix="give --replica-gpus such as 0.5, 1 or 2",
+        )
     cores = available_cores()
     cpus = ray_options.cpus or max(1, cores // ray_options.replicas)
     if ray_options.address is None and cpus * ray_options.replicas > cores:
         raise UsageError(
-            f"{_number(ray_options.replicas)} of {cpus} cores each want more than this machine's "
+            f"{number_of(ray_options.replicas)} of {cpus} cores each want more than this machine's "
             f"{cores}",
             fix="start fewer --replicas, or with fewer --replica-cpus",
         )
     return cpus
-
-
-def _number(replicas: int) -> str:
-    return "1 replica" if replicas == 1 else f"{replicas} replicas"
-
-
-def _databases(plan: Plan, stack: ExitStack) -> tuple[FeedbackTable | None, RequestRecorder | None]:
-    """Feedback and log of requests, where there is a workspace; closed with the stack."""
-    if plan.workspace is None:
-        return None, None
-    feedback = open_feedback(plan.workspace)
-    stack.callback(feedback.close)
-    if not plan.share:
-        return feedback, None
-    table = RequestTable(plan.workspace.store_url(), plan.workspace.identity())
-    return feedback, stack.enter_context(RequestRecorder(table, plan.share))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -21,6 +25,7 @@ from modelwright.core.machine import available_cores
 CONNECT_SECONDS = 5.0
 END_SECONDS = 3.0
 TOKEN = "RAY_AUTH_TOKEN"
+ADDRESS = re.compile(r"auto|(ray://)?(?P<host>[^/\s]+):(?P<port>\d{1,5})")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -31,31 +36,32 @@ def cluster(address: str | None) -> Iterator[Any]:
     Parameters
     ----------
     address : str or None
-        Of the cluster; None starts one on this machine, of which no process outlives the block.
+        Of the cluster; None starts one on this machine, of which no process and no file outlives
+        the block.
 
     Raises
     ------
     UsageError
-        If Ray is not installed, or the cluster is not there.
+        If Ray is not installed, or the cluster is not there or does not take us.
     ModelwrightError
         If it does not start.
     """
     is_own = address is None
+    if address is not None:
+        _check_reachable(address)
     token = secrets.token_hex(32) if is_own else None
     os.environ |= _environment(token)
     try:
         import ray
         from ray import serve as ray_serve
+        from ray.exceptions import RayError
     except ImportError:
         raise UsageError(
             "Ray Serve is not installed", fix="pip install 'modelwright[ray]'"
         ) from None
-    where: dict[str, Any] = {"address": address}
-    if is_own:
-        where = {"address": "local", "num_cpus": available_cores(), "include_dashboard": False}
     started = list[psutil.Process]()
 
-    def start() -> None:
+    def start(where: dict[str, Any]) -> None:
         try:
             ray.init(**where, logging_level=logging.ERROR, log_to_driver=True)
         finally:
@@ -75,30 +81,76 @@ def cluster(address: str | None) -> Iterator[Any]:
     # A thread of its own, where Ray takes over no signal and nothing interrupts it: half a start
     # cannot be undone. It lives as long as the cluster, as Linux ends processes with the thread
     # that started them.
-    with ThreadPoolExecutor(1, "ray") as thread:
+    with ExitStack() as stack:
         try:
-            try:
-                _check_reachable(address)
-                thread.submit(start).result()
-            except (OSError, ValueError, RuntimeError) as error:
-                said = " ".join(str(error).split())[:200]
-                if is_own:
-                    raise ModelwrightError(f"Ray does not start: {said}") from None
-                raise UsageError(
-                    f"there is no Ray cluster to be reached: {said}",
-                    where=address,
-                    fix="give the address of one that runs with --ray-address, or leave it out",
-                ) from None
-            yield ray_serve
-        finally:
-            thread.submit(end).result()
+            where = _own(stack.enter_context(_private_folder())) if is_own else {"address": address}
+            thread = stack.enter_context(ThreadPoolExecutor(1, "ray"))
+            stack.callback(lambda: thread.submit(end).result())
+            thread.submit(start, where).result()
+        except (OSError, ValueError, RuntimeError, RayError) as error:
+            raise _start_error(address, str(error)) from None
+        yield ray_serve
 
 
-def _check_reachable(address: str | None) -> None:
-    """Raise OSError at once where nobody listens, for which Ray waits minutes."""
-    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+def _own(folder: Path) -> dict[str, Any]:
+    """How a cluster of our own is started."""
+    return {
+        "address": "local",
+        "num_cpus": available_cores(),
+        "include_dashboard": False,
+        "_temp_dir": str(folder),
+    }
+
+
+@contextmanager
+def _private_folder() -> Iterator[Path]:
+    """Where Ray keeps its files of log, which have what the replicas write; removed at the end."""
+    usual = "/tmp" if os.name == "posix" else tempfile.gettempdir()  # names of sockets are short
+    outer = Path(tempfile.mkdtemp(prefix="ray-", dir=os.environ.get("RAY_TMPDIR") or usual))
+    try:
+        yield outer / "ray"  # Ray opens the folder that it is given to everybody
+    finally:
+        shutil.rmtree(outer, ignore_errors=True)
+
+
+def _start_error(address: str | None, said: str) -> ModelwrightError:
+    """Of a cluster that does not start, or one that does not take us."""
+    said = " ".join(said.split())[:200]
+    if address is not None:
+        return UsageError(
+            f"the Ray cluster cannot be used: {said}",
+            where=address,
+            fix="use the Ray and the Python that it runs; if it wants a token, set "
+            f"RAY_AUTH_MODE=token and {TOKEN}",
+        )
+    if "AF_UNIX path length" in said:
+        return UsageError(
+            "the path of the temporary folder is too long for Ray",
+            where=os.environ.get("RAY_TMPDIR"),
+            fix="name a shorter one with RAY_TMPDIR",
+        )
+    return ModelwrightError(f"Ray does not start: {said}")
+
+
+def _check_reachable(address: str) -> None:
+    """Raise UsageError at once where nobody listens, for which Ray waits minutes."""
+    parts = ADDRESS.fullmatch(address)
+    if parts is None:
+        raise UsageError(
+            f"'{address}' is no address of a Ray cluster",
+            fix="give --ray-address HOST:PORT, ray://HOST:PORT, or auto for one on this machine",
+        )
+    if parts["host"] is None:
+        return
+    host = parts["host"].removeprefix("[").removesuffix("]")
+    try:
+        socket.create_connection((host, int(parts["port"])), timeout=CONNECT_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:  # also of a name that is none
+        raise UsageError(
+            f"there is no Ray cluster to be reached: {error}",
+            where=address,
+            fix="give the address of one that runs with --ray-address, or leave it out",
+        ) from None
 
 
 def _environment(token: str | None) -> dict[str, str]:
@@ -106,11 +158,19 @@ def _environment(token: str | None) -> dict[str, str]:
 
     The processes of a cluster listen on all addresses of their machine.
     """
-    found = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
+    found = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_DEDUP_LOGS": "0",
+        "RAY_SCHEDULER_EVENTS": "0",  # they would go to standard output
+    }
     if not sys.stderr.isatty():
         found["RAY_COLOR_PREFIX"] = "0"
     if token is not None:
         found |= {"RAY_AUTH_MODE": "token", TOKEN: token}
+        # Figures of the cluster, which are given to everybody. These two have no switch, but no
+        # server where there is no such port.
+        found["RAY_enable_metrics_collection"] = "0"
+        found |= {"AUTOSCALER_METRIC_PORT": "-1", "DASHBOARD_METRIC_PORT": "-1"}
         # Of its own accord Ray lets all other programs go first, for minutes on a busy machine.
         found["RAY_worker_niceness"] = "0"
     return found

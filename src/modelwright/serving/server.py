@@ -136,6 +136,15 @@ def check_keys(keys: KeyFile | None) -> None:
         )
 
 
+def check_host(host: str, *, has_keys: bool) -> None:
+    """Refuse to serve other machines without keys; raises UsageError."""
+    if not (has_keys or is_loopback(host)):
+        raise UsageError(
+            f"'{host}' can be reached from other machines, and this server has no keys",
+            fix="make one with 'modelwright keys create NAME', or serve on 127.0.0.1",
+        )
+
+
 def listen(host: str, port: int, *, has_keys: bool = False) -> socket.socket:
     """A socket that listens on an address.
 
@@ -144,11 +153,7 @@ def listen(host: str, port: int, *, has_keys: bool = False) -> socket.socket:
     UsageError
         If other machines could reach it and there are no keys, or the port is in use.
     """
-    if not (has_keys or is_loopback(host)):
-        raise UsageError(
-            f"'{host}' can be reached from other machines, and this server has no keys",
-            fix="make one with 'modelwright keys create NAME', or serve on 127.0.0.1",
-        )
+    check_host(host, has_keys=has_keys)
     try:
         return _bind(host, port)
     except OSError as error:
