@@ -320,6 +320,7 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_there_has_one_server_and_keeps_nothing_of_it(
     other_cluster: OtherCluster, model_folder: Path, tmp_path: Path
 ) -> None:
