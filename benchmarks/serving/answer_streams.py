@@ -111,7 +111,6 @@ async def read_answer(reader: asyncio.StreamReader, stream: Stream) -> None:
         stream.error = stream.error or f"broken off after {len(stream.pieces)} pieces"
     except (
         ValueError,
-        IndexError,
         LookupError,
         AttributeError,
         asyncio.LimitOverrunError,

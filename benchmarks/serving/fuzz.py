@@ -93,7 +93,9 @@ def fuzz(model: Path, log: Path, schemathesis: str, wanted: int) -> bool:
         print(f"| {route} | {status} | {number} |")
     errors = sum(number for (_, status), number in found.items() if status >= 500)
     print(f"\n{found.total()} requests, {errors} answered with 5xx")
-    return failed or errors > 0
+    if found.total() < wanted:
+        print(f"only {found.total()} of {wanted} requests: Schemathesis sends no more")
+    return failed or errors > 0 or found.total() < wanted
 
 
 def statuses(log: Path) -> list[tuple[str, int]]:

@@ -39,9 +39,9 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from random import Random
-from urllib.error import URLError
 
 import psutil
 import torch
@@ -243,7 +243,7 @@ def wait_for(name: str, process: subprocess.Popen, url: str) -> None:
     while time.monotonic() < until and process.poll() is None:
         try:
             urllib.request.urlopen(url, timeout=5).close()
-        except (URLError, OSError):
+        except (OSError, HTTPException):
             time.sleep(0.5)
         else:
             return

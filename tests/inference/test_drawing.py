@@ -79,3 +79,10 @@ def test_frequencies_are_those_of_the_distribution() -> None:
     noise = torch.rand(20_000, generator=torch.Generator().manual_seed(1)).double().tolist()
     found = np.bincount(drawn(logits, SamplingParams(1, temperature=1.0, top_p=0.9), noise))
     assert np.allclose(found / 20_000, [0.5 / 0.95, 0.3 / 0.95, 0.15 / 0.95], atol=0.01)
+
+
+def test_where_nothing_can_be_drawn_it_ends_all_the_same() -> None:
+    params = SamplingParams(1, temperature=1.0)
+    for strange in (torch.full((2 * RUN + 3,), -torch.inf), torch.tensor([1.0, torch.inf, 2.0])):
+        (token,) = drawn(strange, params, [0.7])
+        assert 0 <= token < len(strange)

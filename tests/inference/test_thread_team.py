@@ -1,6 +1,9 @@
 import gc
+import os
+import signal
 import threading
 import time
+from random import Random
 
 import pytest
 
@@ -52,6 +55,44 @@ def test_nobody_waits_for_a_thread_that_was_interrupted() -> None:
         with pytest.raises(KeyboardInterrupt):
             team.run(interrupted)
         assert len(run(team)) == 2
+    with pytest.raises(KeyboardInterrupt):
+        team.run(interrupted)
+    time.sleep(0.2)
+    before = time.process_time()
+    time.sleep(0.5)
+    assert time.process_time() - before < 0.1  # nobody looks out for what was called off
+
+
+def run_until_interrupted(team: ThreadTeam, seconds: float) -> None:
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    while True:
+        run(team)
+
+
+def test_interrupts_at_any_moment_leave_a_team_that_works() -> None:
+    team, moments = ThreadTeam(2), Random(1)
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for _ in range(500):
+            with pytest.raises(KeyboardInterrupt):
+                run_until_interrupted(team, moments.uniform(1e-5, 1e-3))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert len(run(team)) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_is_told_that_the_threads_are_gone() -> None:
+    team = ThreadTeam(2)
+    run(team)
+    child = os.fork()
+    if child == 0:
+        try:
+            run(team)
+        except RuntimeError:
+            os._exit(3)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
 
 
 def test_threads_end_with_the_team() -> None:

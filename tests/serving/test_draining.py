@@ -38,7 +38,7 @@ def events(lines: list[str]) -> list[Any]:
 def test_running_requests_finish_and_new_ones_are_told_to_come_back(long_folder: Path) -> None:
     with serve_command(str(long_folder), *flags()) as (process, line):
         address = line.split()[3]
-        body = BODY | {"max_tokens": 600}
+        body = BODY | {"max_tokens": 3000}
         with httpx2.stream("POST", f"{address}/v1/completions", json=body, timeout=60) as stream:
             lines = stream.iter_lines()
             assert next(lines).startswith("data: {")

@@ -52,6 +52,8 @@ class Continuation:
 
     Attributes
     ----------
+    sample : callable
+        As given.
     draft_tokens, accepted_tokens : int
         Tokens guessed so far, and those of them that came true.
     end_tokens : set of int

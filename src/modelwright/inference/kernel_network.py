@@ -6,6 +6,8 @@ worked out in the same way whatever else is in the step.
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,6 +15,7 @@ from torch import Tensor
 from modelwright.inference.block_manager import BLOCK_SIZE
 from modelwright.inference.kernel_sampler import sample
 from modelwright.inference.kernels.cache import Cache
+from modelwright.inference.kernels.compiled import are_compiled
 from modelwright.inference.kernels.drawing import prepare
 from modelwright.inference.kernels.forward import Scratch, Step, Weights, forward, project
 from modelwright.inference.kernels.threads import CAN_YIELD
@@ -29,6 +32,8 @@ TOKENS_AT_ONCE = 512
 """Of a text that is only scored."""
 
 NO_WINDOW = 1 << 40
+
+LOGGER = logging.getLogger(__name__)
 
 
 class KernelNetwork:
@@ -62,14 +67,18 @@ class KernelNetwork:
             for layer in model.model.layers
         ]  # fmt: skip
         self._head = pack(model.lm_head, head_format)
-        self._weights = _weights(model, self._layers)
-        self._head_addresses = np.array(self._head.addresses(), np.int64)
         self._model, self._cache = model, _arrays(cache)
         self._no_changes = no_changes(self.config.num_hidden_layers, len(PROJECTIONS))
         self._adapters = dict[str, PackedAdapter]()
         self._cache_dtype = cache.keys.dtype
         self._team = ThreadTeam(threads if CAN_YIELD else 1)
         self._scratch = self._new_scratch(1, 0)
+        if not are_compiled():
+            LOGGER.warning(
+                "the CPU kernels are compiled for this machine: half a minute, the first time only"
+            )
+        self._weights = _weights(model, self._layers)
+        self._head_addresses = np.array(self._head.addresses(), np.int64)
         self._compile()
 
     @property

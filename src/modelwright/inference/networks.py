@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Timer
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -27,11 +23,6 @@ from modelwright.models.transformer import CausalLM
 
 if TYPE_CHECKING:
     from modelwright.inference.packed_weights import WeightFormat
-
-LOGGER = logging.getLogger(__name__)
-
-SECONDS_IN_SILENCE = 3.0
-"""How long the kernels may take to be ready; from a file it is half a second."""
 
 WeightChoice = Literal["model", "auto", "float32", "bfloat16", "int8", "int4"]
 """``model``: plain PyTorch. ``auto``: the kernels with weights exactly as they were saved, where
@@ -101,20 +92,7 @@ def make_network(
     from modelwright.inference.kernel_network import KernelNetwork  # Numba takes a second to load
 
     chosen = _as_saved(model) if weights == "auto" else weights
-    with _telling_of_the_first_time():
-        return KernelNetwork(model, cache, chosen, torch.get_num_threads())
-
-
-@contextmanager
-def _telling_of_the_first_time() -> Iterator[None]:
-    """Say why it takes so long, if it does."""
-    text = "the CPU kernels are compiled for this machine: half a minute, the first time only"
-    note = Timer(SECONDS_IN_SILENCE, LOGGER.warning, [text])
-    note.start()
-    try:
-        yield
-    finally:
-        note.cancel()
+    return KernelNetwork(model, cache, chosen, torch.get_num_threads())
 
 
 def why_no_kernels(model: CausalLM) -> str | None:

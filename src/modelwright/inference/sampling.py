@@ -14,6 +14,12 @@ MAX_STOP_STRINGS = 16
 MOST_ALTERNATIVES = 20
 """Of a token, with their log-probabilities."""
 
+MOST_KEPT = 2**31 - 1
+"""Largest top-k."""
+
+LARGEST_CHANGE = 1e30
+"""Of a logit: what a text adds up of these still fits into float32."""
+
 MOST_BIASED = 1024
 REPETITION_PENALTIES = (0.01, 100.0)
 """Beyond which logits are no numbers any more."""
@@ -107,19 +113,21 @@ class SamplingParams:
         self._check("max_tokens", self.max_tokens >= 1, "at least 1")
         warm = math.isfinite(self.temperature) and self.temperature >= 0
         self._check("temperature", warm, "0 or more, and finite")
-        self._check("top_k", self.top_k >= 0, "0 (all) or more")
+        self._check("top_k", 0 <= self.top_k <= MOST_KEPT, f"between 0 (all) and {MOST_KEPT}")
         self._check("top_p", 0 < self.top_p <= 1, "above 0 and at most 1")
         self._check("min_p", 0 <= self.min_p <= 1, "between 0 and 1")
         for name in ("presence_penalty", "frequency_penalty"):
-            self._check(name, math.isfinite(getattr(self, name)), "finite")
+            is_small = abs(getattr(self, name)) <= LARGEST_CHANGE
+            self._check(name, is_small, f"between -{LARGEST_CHANGE:g} and {LARGEST_CHANGE:g}")
         low, high = REPETITION_PENALTIES
         is_factor = low <= self.repetition_penalty <= high
         self._check("repetition_penalty", is_factor, f"between {low} and {high}")
-        finite = all(map(math.isfinite, self.logit_bias.values()))
-        if not finite or len(self.logit_bias) > MOST_BIASED:
+        are_small = all(abs(value) <= LARGEST_CHANGE for value in self.logit_bias.values())
+        if not are_small or len(self.logit_bias) > MOST_BIASED:
             raise ParameterError(
                 "logit_bias",
-                f"logit_bias must be finite, and of at most {MOST_BIASED:,} tokens",
+                f"logit_bias must be between -{LARGEST_CHANGE:g} and {LARGEST_CHANGE:g}, and of at "
+                f"most {MOST_BIASED:,} tokens",
                 fix="correct logit_bias",
             )
         fits = 0 <= self.min_tokens <= self.max_tokens

@@ -183,8 +183,8 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     message = _REASONS.get(error.status_code, error.detail)
     headers = dict(error.headers) if error.headers else None
-    type = SERVER_ERROR if error.status_code >= 500 else INVALID_REQUEST
-    return error_response(error.status_code, message, type=type, headers=headers)
+    kind = SERVER_ERROR if error.status_code >= 500 else INVALID_REQUEST
+    return error_response(error.status_code, message, type=kind, headers=headers)
 
 
 def _describe(problem: dict[str, Any]) -> tuple[str, str | None, str | None]:

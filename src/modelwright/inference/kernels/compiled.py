@@ -9,9 +9,13 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryFile
+from threading import RLock
 from typing import Any
 
 from numba import cfunc, config, njit
+
+_LOCK = RLock()
+"""Held while Numba's setting is ours."""
 
 
 def compiled(cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -33,11 +37,18 @@ def _kept_if_possible(compile_it: Callable[..., Any], function: Callable[..., An
     folder = _folder()
     if folder is None:  # it is compiled in each process
         return compile_it()(function)
-    before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
-    try:
-        return compile_it(cache=True)(function)
-    finally:
-        config.CACHE_DIR = before
+    with _LOCK:
+        before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
+        try:
+            return compile_it(cache=True)(function)
+        finally:
+            config.CACHE_DIR = before
+
+
+def are_compiled() -> bool:
+    """Whether any code is kept already, so that little or nothing has to be compiled."""
+    folder = _folder()
+    return folder is not None and any(folder.rglob("*.nbc"))
 
 
 @lru_cache(maxsize=1)

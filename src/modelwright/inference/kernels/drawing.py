@@ -36,7 +36,7 @@ def draw_tokens(
     Parameters
     ----------
     logits : float32 (B, V)
-        Each row's largest finite.
+        Each row's largest finite; else some token is drawn.
     temperature, min_p : float32 (B,)
         Temperature above 0; a min-p of 0 leaves out nothing.
     top_k, top_p : int64 (B,), float64 (B,)
@@ -140,16 +140,20 @@ def _find(weights, noise):
     total = _mass(weights)
     # Below the total even if the product was rounded up: the token found has a weight.
     wanted = min(noise * total, np.nextafter(total, 0.0))
-    before, start, last = 0.0, 0, 0
+    before, start, found = 0.0, 0, -1
     mass = _sum(weights[:RUN])
-    while before + mass <= wanted:
+    while before + mass <= wanted and start + RUN < weights.shape[0]:
         before += mass
         start += RUN
         mass = _sum(weights[start : start + RUN])
     for index in range(start, weights.shape[0]):
         if weights[index] > 0:
-            last = index
+            found = index
             before += np.float64(weights[index])
             if before > wanted:
-                break
-    return last
+                return found
+    if found < 0:  # rounding: the last that has a weight, if any has
+        for index in range(start):
+            if weights[index] > 0:
+                found = index
+    return max(found, 0)

@@ -15,6 +15,7 @@ from modelwright.inference.sampling import (
     MAX_SEED,
     MAX_STOP_STRINGS,
     MOST_ALTERNATIVES,
+    MOST_KEPT,
     SamplingParams,
 )
 from modelwright.inference.structured import Structure
@@ -94,7 +95,7 @@ class GenerationRequest(StrictRequest):
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=-1)] | None = Field(
+    top_k: Annotated[int, Field(ge=-1, le=MOST_KEPT)] | None = Field(
         None, description="an extension: draw from this many likeliest tokens; 0 or -1 for all"
     )
     min_p: Annotated[float, Field(ge=0, le=1)] | None = Field(
