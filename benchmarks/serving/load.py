@@ -36,12 +36,13 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from random import Random
+from typing import Any, TypeVar
 
 import psutil
 import torch
@@ -93,6 +94,9 @@ class Server:
         """A greedy request."""
         sent = self.tokenizer.encode(prompt).ids if self.tokenizer else prompt
         return {"model": self.model, "prompt": sent, "max_tokens": tokens, "temperature": 0}
+
+
+Counted = TypeVar("Counted", Round, Stall)
 
 
 @dataclass(frozen=True)
@@ -316,21 +320,39 @@ async def load(server: Server, clients: int, seed: int, work: Work, seconds: flo
     return Round(streams, time.monotonic() - began, server.cpu_seconds() - cpu)
 
 
-def show_load(servers: list[Server], clients: int, given: argparse.Namespace) -> None:
-    found: dict[Server, list[Round]] = {server: [] for server in servers}
-    work = Work(given.requests, given.answer)
-    own, began = time.process_time(), time.monotonic()
-    for number in range(given.rounds):
-        for server, rounds in found.items():
-            left = given.max_seconds - sum(one.seconds for one in rounds)
+def in_turns(
+    servers: list[Server],
+    times: int,
+    max_seconds: float,
+    what: str,
+    once: Callable[[Server, int, float], Coroutine[Any, Any, Counted]],
+) -> dict[Server, list[Counted]]:
+    """What came of so many times for each server, one server after the other.
+
+    ``once`` is given the server, the number of the time and the seconds that the server has left.
+    """
+    found: dict[Server, list[Counted]] = {server: [] for server in servers}
+    for number in range(times):
+        for server, counted in found.items():
+            left = max_seconds - sum(one.seconds for one in counted)
             if left <= 0:
                 continue
-            print(f"{clients} client(s), {server.name}, {number + 1}", file=sys.stderr, flush=True)
-            # Nothing that a server may have kept of another round.
-            seed = 1000 * clients + number
-            rounds.append(asyncio.run(load(server, clients, seed, work, left)))
-            if rounds[-1].cut_off:
+            print(f"{what}, {server.name}, {number + 1}", file=sys.stderr, flush=True)
+            counted.append(asyncio.run(once(server, number, left)))
+            if counted[-1].cut_off:
                 settle(server)
+    return found
+
+
+def show_load(servers: list[Server], clients: int, given: argparse.Namespace) -> None:
+    work = Work(given.requests, given.answer)
+
+    def once(server: Server, number: int, left: float) -> Coroutine[Any, Any, Round]:
+        # Nothing that a server may have kept of another round.
+        return load(server, clients, 1000 * clients + number, work, left)
+
+    own, began = time.process_time(), time.monotonic()
+    found = in_turns(servers, given.rounds, given.max_seconds, f"{clients} client(s)", once)
     share = (time.process_time() - own) / (time.monotonic() - began)
     print(f"\n{clients} client(s); the clients took {share:.0%} of a core")
     print("p50 / p95 / p99 in milliseconds\n")
@@ -354,16 +376,10 @@ def settle(server: Server) -> None:
 
 
 def show_stall(servers: list[Server], given: argparse.Namespace) -> None:
-    found: dict[Server, list[Stall]] = {server: [] for server in servers}
-    for number in range(given.tries):
-        for server, stalls in found.items():
-            left = given.max_seconds - sum(one.seconds for one in stalls)
-            if left <= 0:
-                continue
-            print(f"long prompt, {server.name}, {number + 1}", file=sys.stderr, flush=True)
-            stalls.append(asyncio.run(stall(server, number, given.long_words, left)))
-            if stalls[-1].long.cut_off or any(one.cut_off for one in stalls[-1].streams):
-                settle(server)
+    def once(server: Server, number: int, left: float) -> Coroutine[Any, Any, Stall]:
+        return stall(server, number, given.long_words, left)
+
+    found = in_turns(servers, given.tries, given.max_seconds, "long prompt", once)
     print(f"\n{STALLED_STREAMS} streams, and a prompt of {given.long_words} words; milliseconds\n")
     print("| | usual gap | longest gap: median / most | first token of the prompt | failed |")
     print("| --- | --- | --- | --- | --- |")

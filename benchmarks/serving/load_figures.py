@@ -39,6 +39,11 @@ class Stall:
     seconds: float
 
     @property
+    def cut_off(self) -> bool:
+        """Its time was over."""
+        return any(stream.cut_off for stream in [self.long, *self.streams])
+
+    @property
     def gaps(self) -> list[float]:
         """Of streams that were given to the end."""
         return [gap for stream in self.streams if stream.good for gap in stream.gaps]

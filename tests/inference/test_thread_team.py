@@ -7,8 +7,9 @@ from random import Random
 
 import pytest
 
+from modelwright.inference import thread_team
 from modelwright.inference.kernels.compiled import compiled
-from modelwright.inference.kernels.threads import begin_together, end_together
+from modelwright.inference.kernels.threads import begin_together, end_together, look_out
 from modelwright.inference.thread_team import ThreadTeam
 
 
@@ -55,12 +56,31 @@ def test_nobody_waits_for_a_thread_that_was_interrupted() -> None:
         with pytest.raises(KeyboardInterrupt):
             team.run(interrupted)
         assert len(run(team)) == 2
+
+
+def test_nobody_looks_out_for_what_was_called_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = list[int]()
+
+    def look(counters: int, begun: int) -> None:
+        looked.append(begun)
+        look_out(counters, begun)
+
+    monkeypatch.setattr(thread_team, "look_out", look)
+    team = ThreadTeam(2)
+
+    def interrupted(thread: int) -> None:
+        while not looked:  # the other one has heard of it
+            time.sleep(0.001)
+        raise KeyboardInterrupt
+
     with pytest.raises(KeyboardInterrupt):
         team.run(interrupted)
-    time.sleep(0.2)
-    before = time.process_time()
-    time.sleep(0.5)
-    assert time.process_time() - before < 0.1  # nobody looks out for what was called off
+    until, before = time.monotonic() + 30, -1
+    while len(looked) != before:
+        assert time.monotonic() < until
+        before = len(looked)
+        time.sleep(0.2)
+    assert len(run(team)) == 2
 
 
 def run_until_interrupted(team: ThreadTeam, seconds: float) -> None:

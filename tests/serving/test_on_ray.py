@@ -54,6 +54,11 @@ class Cluster:
     def complete(self, **more: object) -> httpx2.Response:
         return self.post("/v1/completions", model=NAME, prompt="The quick", **more)
 
+    def has_asked_all(self) -> bool:
+        """Asks once more; whether both replicas have answered: they count from then on."""
+        assert self.complete(max_tokens=1).status_code == 200
+        return len({pid for pid, _ in self.rows()}) == 2
+
     @contextmanager
     def streamed(self, tokens: int) -> Iterator[Iterator[str]]:
         """The lines of an answer that takes its time."""
@@ -110,7 +115,9 @@ def cluster(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
             line = process.stdout.readline()
             assert "2 replicas at http://127.0.0.1:" in line, (folder / "errors").read_text()
             address = line.partition(" at ")[2].split()[0]
-            yield Cluster(process, address, secret, metrics_secret, folder / "errors")
+            found = Cluster(process, address, secret, metrics_secret, folder / "errors")
+            wait_until(found.has_asked_all)
+            yield found
         finally:
             process.kill()
 

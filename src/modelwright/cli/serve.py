@@ -353,12 +353,9 @@ def _vllm(given: dict[str, Any]) -> VllmOptions:
 def _recorder(share: float) -> RequestRecorder:
     """Writes into the database of the workspace around this folder."""
     from modelwright.core.workspace import find_workspace
-    from modelwright.monitoring.request_log import RequestTable
-    from modelwright.monitoring.request_recorder import RequestRecorder
+    from modelwright.monitoring.request_recorder import open_recorder
 
-    workspace = find_workspace(Path.cwd())
-    table = RequestTable(workspace.store_url(), workspace.identity())
-    return RequestRecorder(table, share)
+    return open_recorder(find_workspace(Path.cwd()), share)
 
 
 def _folders(model: str | None, name: str | None, more: dict[str, str]) -> dict[str, Path]:

@@ -10,6 +10,7 @@ from queue import Empty, Full, Queue
 from types import TracebackType
 
 from modelwright.core.errors import ModelwrightError
+from modelwright.core.workspace import Workspace
 from modelwright.monitoring.request_log import LoggedRequest, RequestTable
 
 LOGGER = logging.getLogger(__name__)
@@ -125,3 +126,14 @@ class RequestRecorder:
         else:
             with self._lock:
                 self.written += len(batch)
+
+
+def open_recorder(workspace: Workspace, share: float) -> RequestRecorder:
+    """One that writes that share into a workspace's database.
+
+    Raises
+    ------
+    ModelwrightError
+        If its recipe or its database cannot be used.
+    """
+    return RequestRecorder(RequestTable(workspace.store_url(), workspace.identity()), share)

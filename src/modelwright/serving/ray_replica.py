@@ -16,8 +16,7 @@ from starlette.types import ASGIApp
 from modelwright.core.errors import ModelwrightError
 from modelwright.core.workspace import Workspace
 from modelwright.data.feedback.table import FeedbackTable, open_feedback
-from modelwright.monitoring.request_log import RequestTable
-from modelwright.monitoring.request_recorder import RequestRecorder
+from modelwright.monitoring.request_recorder import RequestRecorder, open_recorder
 from modelwright.serving.access.drain import Drain
 from modelwright.serving.access_log import LineWriter
 from modelwright.serving.app import create_app
@@ -182,8 +181,7 @@ def open_databases(
     stack.callback(feedback.close)
     if not plan.share:
         return feedback, None
-    table = RequestTable(plan.workspace.store_url(), plan.workspace.identity())
-    return feedback, stack.enter_context(RequestRecorder(table, plan.share))
+    return feedback, stack.enter_context(open_recorder(plan.workspace, plan.share))
 
 
 def number_of(replicas: int) -> str:
