@@ -4,15 +4,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from modelwright.core.artifact import Artifact, Manifest, open_artifact
 from modelwright.core.errors import InputError, UsageError
 from modelwright.core.job import Job
 from modelwright.core.progress import SilentProgress
+from modelwright.models.config import TransformerConfig
 from modelwright.training import dial
+from modelwright.training import shapes as time_shapes_module
 from modelwright.training.budget import Budget
 from modelwright.training.choice import FILE, fill_from_dial
 from modelwright.training.dial import (
+    best_in_time,
     choose_for_amount,
     choose_for_time,
     choose_vocabulary,
@@ -22,7 +26,7 @@ from modelwright.training.dial import (
 from modelwright.training.forecast import Text
 from modelwright.training.rates import rates_for
 from modelwright.training.settings import DialSettings, FinetuneSettings, PretrainSettings
-from modelwright.training.shapes import Shape, interpolate, shape_config, shapes_for
+from modelwright.training.shapes import Shape, interpolate, shape_config, shapes_for, time_shapes
 
 NOVELS_TEXT = Text(tokens=600_000.0)
 
@@ -128,6 +132,31 @@ def test_little_text_gets_a_small_vocabulary() -> None:
 def test_interpolation() -> None:
     points = [(0.0, 1.0), (2.0, 3.0), (4.0, 3.0)]
     assert [interpolate(points, x) for x in (-1, 0, 1, 3, 9)] == [1.0, 1.0, 2.0, 3.0, 3.0]
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(60.0, 1), (600.0, 2), (36_000.0, 3)])
+def test_no_shape_is_timed_that_is_too_large_for_the_time(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, count: int
+) -> None:
+    timed = list[float]()
+
+    def tokens_per_second(config: TransformerConfig, length: int, rows: int) -> float:
+        timed.append(config.flops_per_token(length))
+        return 7e10 / timed[-1]
+
+    monkeypatch.setattr(time_shapes_module, "tokens_per_second", tokens_per_second)
+    monkeypatch.setattr(time_shapes_module, "pick_device", lambda _: torch.device("cpu"))
+
+    def choose(candidates: list[Shape]) -> Shape:
+        return best_in_time(candidates, seconds, Text(tokens=1e8))
+
+    found = time_shapes(4096, SilentProgress(), choose)
+    assert len(timed) == count
+    assert timed == sorted(timed)
+    assert choose(found).flops_per_token <= timed[-1]
+    assert [one.tokens_per_second * one.flops_per_token for one in found] == [
+        pytest.approx(7e10)
+    ] * len(found)
 
 
 def test_the_shape_that_would_be_chosen_is_timed_as_it_will_run(

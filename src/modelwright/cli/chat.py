@@ -34,7 +34,7 @@ def command(
     seed: int | None,
     person: str,
 ) -> None:
-    """Talk to MODEL; or pipe in questions, one a line.
+    """Talk to MODEL; or pipe in questions, one a line (there /help and the like are text too).
 
     MODEL is a model folder, an artifact's id or a stage; without it, the recipe's model. In the
     chat, /help lists what can be done besides asking: branches, settings, probabilities, feedback.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -43,7 +43,7 @@ NO_HELD_OUT_TEXT = (
     "  WARNING: the corpus has no held-out text, so nothing says what quality is lost; give a "
     "prepared corpus (column 'split' with 'validation')"
 )
-"""Said before the work, which may be stopped then, and below the table."""
+"""Said before the work, which may be stopped then."""
 
 Masks = dict[str, Tensor]
 
@@ -63,28 +63,29 @@ def compress(job: Job[CompressSettings]) -> Outcome:
         If the recovery fails.
     """
     settings, source = job.settings, job.input("model")
-    _check_shape(load_config(source.path), settings)
+    config = load_config(source.path)
+    _check_shape(config, settings)
     use_all_cores()
     corpus = job.input("corpus").path
     documents = ((one.id, one.text) for one in read_documents(corpus, split="validation"))
     held_out = sample_texts(documents, settings.max_text_bytes, settings.seed)
     if held_out.text_bytes == 0:
         job.progress.note(NO_HELD_OUT_TEXT)
+    length = min(settings.window_tokens, config.max_position_embeddings)
+    # Before anything is measured, so that a corpus without training text is refused at once.
+    texts = {purpose: _text(job, purpose, count, length) for purpose, count in _windows(settings)}
     before = _measured("before", source.path, held_out, job)
     model = load_model(source.path, pick_device(settings.device))
-    masks, tokens = _rewritten(job, model)
-    steps = 0
-    if settings.recovery_steps:
-        text = _text(job, model, "recovery", settings.recovery_steps * settings.recovery_rows)
-        steps = recover(job, model, masks, text, _length(job, model)).steps
+    masks, tokens = _rewritten(job, model, texts.get("calibration"), length)
+    steps = (
+        recover(job, model, masks, texts["recovery"], length).steps if "recovery" in texts else 0
+    )
     layers = len(masks) or len(quantized_layers(model))
     save_model(model, job.folder)
     copy_tokenizer(source, job.folder)
     after = _measured("after", job.folder, held_out, job)
     for line in table(before, after):
         job.progress.note(f"  {line}")
-    if held_out.text_bytes == 0:
-        job.progress.note(NO_HELD_OUT_TEXT)
     _write_table(job.log / TABLE, settings, before, after)
     return Outcome(
         counts={
@@ -113,8 +114,10 @@ def _check_shape(config: TransformerConfig, settings: CompressSettings) -> None:
         group_for((config.hidden_size, heads, config.intermediate_size), settings.group_size)
 
 
-def _rewritten(job: Job[CompressSettings], model: CausalLM) -> tuple[Masks, int]:
-    """Quantize or prune the model in place.
+def _rewritten(
+    job: Job[CompressSettings], model: CausalLM, text: TokenShards | None, length: int
+) -> tuple[Masks, int]:
+    """Quantize or prune the model in place, calibrated on a text if there is one.
 
     Returns
     -------
@@ -124,11 +127,9 @@ def _rewritten(job: Job[CompressSettings], model: CausalLM) -> tuple[Masks, int]
         How many tokens it was calibrated on.
     """
     settings = job.settings
-    if settings.calibration == "none":
+    if text is None:
         return _without_calibration(model, settings), 0
-    count = settings.calibration_windows
-    text = _text(job, model, "calibration", count)
-    windows = calibration_windows(text, count, _length(job, model))
+    windows = calibration_windows(text, settings.calibration_windows, length)
     windows = windows.to(model.model.embed_tokens.weight.device)
     rewriter = _rewriter(model, settings)
     blocks = model.config.num_hidden_layers
@@ -172,20 +173,23 @@ def _rewriter(model: CausalLM, settings: CompressSettings) -> Rewriter:
     return GPTQ(form) if settings.calibration == "gptq" else AWQ(form)
 
 
-def _text(job: Job[CompressSettings], model: CausalLM, purpose: str, windows: int) -> TokenShards:
+def _windows(settings: CompressSettings) -> Iterator[tuple[str, int]]:
+    """What training text is for, and how many windows of it."""
+    if settings.calibration != "none":
+        yield "calibration", settings.calibration_windows
+    if settings.recovery_steps:
+        yield "recovery", settings.recovery_steps * settings.recovery_rows
+
+
+def _text(job: Job[CompressSettings], purpose: str, windows: int, length: int) -> TokenShards:
     """Training text that fills so many windows; that of one purpose does not depend on another."""
     return training_shards(
         job.input("corpus"),
         Tokenizer.load(job.input("model").path),
         job.scratch / purpose,
-        windows * (_length(job, model) + 1),
+        windows * (length + 1),
         job.settings.seed,
     )
-
-
-def _length(job: Job[CompressSettings], model: CausalLM) -> int:
-    """Most tokens in a window."""
-    return min(job.settings.window_tokens, model.config.max_position_embeddings)
 
 
 def _measured(

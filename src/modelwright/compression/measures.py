@@ -94,7 +94,7 @@ def table(before: Measures, after: Measures) -> list[str]:
     rows = [("", "before", "after", "ratio")]
     rows.append(_row("bytes", before.weight_bytes, after.weight_bytes, ",.0f"))
     if before.bits_per_byte is None or after.bits_per_byte is None:
-        rows.append(("bits per byte", "not", "measured", ""))
+        rows.append(("bits per byte", "not measured", "not measured", ""))
     else:
         rows.append(_row("bits per byte", before.bits_per_byte, after.bits_per_byte, ".4f"))
     for count, speed in before.tokens_per_second.items():

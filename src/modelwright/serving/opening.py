@@ -20,7 +20,7 @@ from modelwright.serving.access.keys import KeyFile
 from modelwright.serving.access_log import LogForm
 from modelwright.serving.api.limits import DEFAULT_LIMITS, Limits
 from modelwright.serving.api.served_model import ServedModel
-from modelwright.serving.api.served_models import ServedModels
+from modelwright.serving.api.served_models import ServedModels, check_names
 from modelwright.serving.hand_over.vllm_engine import VllmEngine
 from modelwright.serving.hand_over.vllm_process import VllmOptions, VllmProcess
 
@@ -107,6 +107,7 @@ def open_models(
     InputError
         If a folder holds no usable model.
     """
+    check_names([*folders, *options.adapters], options.aliases)  # before models take their time
     return (_load if options.vllm is None else _hand_over)(folders, options, stack)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from modelwright.core.artifact import Artifact
@@ -78,11 +78,14 @@ def dial(job: Job[DialSettings]) -> Outcome:
     text = Text(max(1.0, text_bytes / BYTES_PER_TOKEN), difficulty(_sample(corpus)))
     shapes = list[Shape]()
     if budget.unit == "seconds":
-        shapes = time_shapes(vocabulary, job.progress)
 
         def seconds_left() -> float:
             return training_seconds(budget.amount, time.monotonic() - job.started, text_bytes)
 
+        def choose(shapes: list[Shape]) -> Shape:
+            return best_in_time(shapes, pretrain_seconds(seconds_left(), has_examples), text)
+
+        shapes = time_shapes(vocabulary, job.progress, choose)
         compiled = _as_compiled(job, shapes, vocabulary, seconds_left(), has_examples, text)
         plan = choose_for_time(compiled or shapes, seconds_left(), has_examples, text)
         if compiled:
@@ -170,8 +173,8 @@ def plan_for_base(
     with job.progress.task("timing this machine", 1, "shapes"):
         speed = tokens_per_second(config, length, LEAST_ROWS)
     left = training_seconds(budget.amount, time.monotonic() - job.started, text_bytes)
-    finetune = FINETUNE_SHARE * left if has_examples else 0.0
-    pretrain = Budget(left - finetune, "seconds")
+    pretrain = Budget(pretrain_seconds(left, has_examples), "seconds")
+    finetune = left - pretrain.amount
     return choose_for_base(config, length, pretrain, text_tokens, speed, finetune)
 
 
@@ -214,7 +217,7 @@ def _as_compiled(
     Only the one that would be chosen is compiled and timed: pretraining needs that build anyway and
     finds it. The others are taken to gain as much.
     """
-    guessed = [_faster(shape, COMPILED_GAIN) for shape in shapes]
+    guessed = [shape.faster(COMPILED_GAIN) for shape in shapes]
     choice = choose_for_time(guessed, seconds, has_examples, text)[0]["pretrain"]
     budget = Budget.parse(choice["budget"])
     if not should_compile(None, pick_device("auto"), budget, has_one_shape=True):
@@ -226,25 +229,26 @@ def _as_compiled(
     with job.progress.task("timing the compiled model", 1, "shapes"):
         speed = tokens_per_second(config, SEQUENCE_LENGTH, choice["batch_rows"], compiles=True)
     gain = speed / shapes[index].tokens_per_second
-    return [_faster(shape, gain) for shape in shapes]
+    return [shape.faster(gain) for shape in shapes]
 
 
-def _faster(shape: Shape, gain: float) -> Shape:
-    return replace(shape, tokens_per_second=gain * shape.tokens_per_second)
+def pretrain_seconds(seconds: float, has_examples: bool) -> float:
+    """The part of the training time that is not for fine-tuning."""
+    return (1.0 - FINETUNE_SHARE) * seconds if has_examples else seconds
 
 
 def choose_for_time(shapes: list[Shape], seconds: float, has_examples: bool, text: Text) -> Plan:
     """The shape that is expected to get furthest in the time."""
-    finetune_seconds = FINETUNE_SHARE * seconds if has_examples else 0.0
-    pretrain_seconds = seconds - finetune_seconds
-    shape = best(shapes, [one.tokens_per_second * pretrain_seconds for one in shapes], text)
-    tokens = shape.tokens_per_second * pretrain_seconds
-    choice = choice_for(shape, tokens, f"{pretrain_seconds:.1f} seconds")
+    for_pretraining = pretrain_seconds(seconds, has_examples)
+    finetune_seconds = seconds - for_pretraining
+    shape = best_in_time(shapes, for_pretraining, text)
+    tokens = shape.tokens_per_second * for_pretraining
+    choice = choice_for(shape, tokens, f"{for_pretraining:.1f} seconds")
     choice["finetune"]["budget"] = f"{max(finetune_seconds, 1.0):.1f} seconds"
     reasons = [
         f"{shape.layers} layers, {shape.hidden_size} wide: of {len(shapes)} shapes the one that "
         "should get furthest in the time",
-        f"pretraining {pretrain_seconds:.0f} s at {shape.tokens_per_second:,.0f} tokens/s: about "
+        f"pretraining {for_pretraining:.0f} s at {shape.tokens_per_second:,.0f} tokens/s: about "
         f"{tokens / 1e6:.2f}M tokens, {tokens / text.tokens:.1f} times the text",
         expectation(shape, tokens, text),
     ]
@@ -258,7 +262,7 @@ def choose_for_time(shapes: list[Shape], seconds: float, has_examples: bool, tex
     expected = {
         "tokens": round(tokens),
         "tokens_per_second": round(shape.tokens_per_second),
-        "pretrain_seconds": round(pretrain_seconds, 1),
+        "pretrain_seconds": round(for_pretraining, 1),
         "finetune_seconds": round(finetune_seconds, 1),
         "bits_per_byte": round(text.bits_per_byte(shape.weights, tokens), 4),
     }
@@ -288,6 +292,11 @@ def choose_for_amount(budget: Budget, vocabulary: int, text: Text) -> Plan:
     ]
     bits = round(text.bits_per_byte(shape.weights, tokens), 4)
     return choice, reasons, {"tokens": round(tokens), "bits_per_byte": bits}
+
+
+def best_in_time(shapes: list[Shape], seconds: float, text: Text) -> Shape:
+    """The shape that is expected to reach most in so many seconds of pretraining."""
+    return best(shapes, [one.tokens_per_second * seconds for one in shapes], text)
 
 
 def best(shapes: list[Shape], tokens: list[float], text: Text) -> Shape:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -38,6 +39,9 @@ TIMED_ROWS = {"cpu": 8, "cuda": 128, "mps": 32}
 
 SECONDS_PER_TIMING = 1.2
 
+MOST_GAIN = {"cpu": 1.4, "cuda": 8.0, "mps": 8.0}
+"""How many times the FLOP/s of a shape that was timed a larger one reaches at most, about."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -60,6 +64,10 @@ class Shape:
     weights: int
     flops_per_token: float
     tokens_per_second: float = 0.0
+
+    def faster(self, gain: float) -> Shape:
+        """The same, so many times as fast."""
+        return replace(self, tokens_per_second=gain * self.tokens_per_second)
 
 
 def shapes_for(vocabulary: int) -> list[Shape]:
@@ -86,8 +94,21 @@ def shape_config(width: int, layers: int, vocabulary: int) -> TransformerConfig:
     )
 
 
-def time_shapes(vocabulary: int, progress: Progress) -> list[Shape]:
-    """Time a few shapes; the others' speed lies between (FLOP/s against FLOPs, both in log)."""
+def time_shapes(
+    vocabulary: int, progress: Progress, choose: Callable[[list[Shape]], Shape]
+) -> list[Shape]:
+    """Time a few shapes, small to large; the others' speed lies between.
+
+    Parameters
+    ----------
+    vocabulary : int
+        Of the models.
+    progress : Progress
+        Told of each.
+    choose : callable
+        The shape that will be trained, of all with their speeds: none is timed that is larger than
+        it could become.
+    """
     shapes = shapes_for(vocabulary)
     device = pick_device("auto").type
     probes = (1, 4, 7) if device == "cpu" else (5, 9, 12)
@@ -98,6 +119,15 @@ def time_shapes(vocabulary: int, progress: Progress) -> list[Shape]:
             speed = tokens_per_second(config, SEQUENCE_LENGTH, TIMED_ROWS[device])
             measured.append((math.log(flops), math.log(flops * speed)))
             task.update(done + 1)
+            shapes = _with_speeds(shapes, measured)
+            larger = [one.faster(MOST_GAIN[device]) for one in shapes[index + 1 :]]
+            if choose([*shapes[: index + 1], *larger]) not in larger:
+                break
+    return shapes
+
+
+def _with_speeds(shapes: list[Shape], measured: list[tuple[float, float]]) -> list[Shape]:
+    """Speeds by interpolation of FLOP/s against FLOPs a token, both in log."""
     return [
         replace(
             shape,

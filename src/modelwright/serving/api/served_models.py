@@ -14,6 +14,27 @@ from modelwright.serving.errors import ModelNotFoundError, either
 from modelwright.serving.trace import trace_of
 
 
+def check_names(names: Sequence[str], aliases: Mapping[str, str]) -> None:
+    """Refuse names of models that are used twice, and aliases of what is not served.
+
+    Raises
+    ------
+    UsageError
+        If there is one.
+    """
+    known = list[str]()
+    for name in [*names, *aliases]:
+        if name in known:
+            raise UsageError(f"two models are to be called '{name}'", fix="give them other names")
+        known.append(name)
+    for number, (alias, name) in enumerate(aliases.items(), len(names)):
+        if name not in known[:number]:  # a model, or an alias before this one
+            raise UsageError(
+                f"the alias '{alias}' stands for '{name}', which is not served",
+                fix=f"served are: {', '.join(known[:number])}",
+            )
+
+
 class ServedModels:
     """The models of a server by name and alias.
 
@@ -32,21 +53,10 @@ class ServedModels:
 
     def __init__(self, models: Sequence[ServedModel], aliases: Mapping[str, str] | None = None):
         self.first = models[0]
-        self._by_name = dict[str, ServedModel]()
-        for model in models:
-            self._add(model.name, model)
+        check_names([model.name for model in models], aliases or {})
+        self._by_name = {model.name: model for model in models}
         for alias, name in (aliases or {}).items():
-            if name not in self._by_name:
-                raise UsageError(
-                    f"the alias '{alias}' stands for '{name}', which is not served",
-                    fix=f"served are: {', '.join(self._by_name)}",
-                )
-            self._add(alias, self._by_name[name])
-
-    def _add(self, name: str, model: ServedModel) -> None:
-        if name in self._by_name:
-            raise UsageError(f"two models are to be called '{name}'", fix="give them other names")
-        self._by_name[name] = model
+            self._by_name[alias] = self._by_name[name]
 
     def find(self, name: str) -> ServedModel:
         """The model of that name or alias.
