@@ -63,6 +63,7 @@ CHANGES: dict[str, tuple[dict[str, Any], ...]] = {
         {"rows": 8},
         {"rows": 32},
         {"context": 128},
+        {"width": 128, "layers": 3},
     ),
     "cuda": (
         {"learning_rate": 2e-3},
