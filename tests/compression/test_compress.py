@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from modelwright.cli.main import modelwright
-from modelwright.core.artifact import Artifact, Manifest, open_artifact
+from modelwright.core.artifact import Artifact, Manifest, open_artifact, write_manifest
 from modelwright.core.errors import InputError, UsageError
 from modelwright.core.files import write_text
 from modelwright.data.corpus import CorpusWriter, new_document
@@ -23,6 +24,7 @@ from modelwright.models.pretrained import load_model, load_weights, save_model
 from modelwright.models.quantization.base import linear_layers, quantize_base, quantized_layers
 from modelwright.models.quantization.int4 import Int4Linear
 from modelwright.models.transformer import CausalLM
+from modelwright.serving.opening import is_chat_model
 
 FEW = ("--max-text-bytes", 3000, "--speed-tokens", 0, "--calibration-windows", 16)
 
@@ -63,7 +65,7 @@ def test_a_quantized_model_is_smaller_and_runs(
     more = () if calibration == "none" else ("--calibration", calibration)
     manifest = compress(model_folder, corpus, out, method, *more)
     counts, metrics = manifest.counts, manifest.metrics
-    assert counts["layers"] == 14
+    assert counts["matrices"] == 14
     assert counts["weight_bytes"] == (out / "model.safetensors").stat().st_size
     assert counts["weight_bytes"] < most_bytes * counts["weight_bytes_before"]
     assert metrics["bits_per_byte"] - metrics["bits_per_byte_before"] < most_bits
@@ -75,6 +77,29 @@ def test_a_quantized_model_is_smaller_and_runs(
     said = engine.generate([engine.tokenizer.encode("It was")], SamplingParams(max_tokens=8))
     assert len(said[0].tokens) > 0
     assert len(quantized_layers(engine.model)) == 14
+
+
+@pytest.mark.parametrize(
+    ("stage", "taught", "is_chat"),
+    [("pretrain", {}, False), ("finetune", {"conversations": 3}, True), ("align", {}, True)],
+)
+def test_a_smaller_model_has_learned_to_answer_if_the_larger_one_has(
+    stage: str,
+    taught: dict[str, int],
+    is_chat: bool,
+    model_folder: Path,
+    corpus: Artifact,
+    tmp_path: Path,
+) -> None:
+    source, out = tmp_path / "source", tmp_path / "out"
+    shutil.copytree(model_folder, source)
+    manifest = open_artifact(source, "model").manifest
+    write_manifest(source, manifest.model_copy(update={"stage": stage, "counts": taught}))
+    counts = compress(source, corpus, out, "int8").counts
+    assert {name: n for name, n in counts.items() if name == "conversations"} == (
+        {"conversations": 0} if stage == "pretrain" else taught
+    )
+    assert is_chat_model(out) is is_chat
 
 
 def test_transformers_says_the_same_of_a_calibrated_model(

@@ -145,6 +145,19 @@ def test_names_are_used_once_and_aliases_stand_for_something(several: Server) ->
         ServedModels([one], {"b": "c"})
 
 
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (ServeOptions(aliases={"b": "c"}), "'b' stands for 'c', which is not served"),
+        (ServeOptions(adapters={"a": Path("none")}), "two models are to be called 'a'"),
+        (ServeOptions(adapters={"b": Path("none")}, aliases={"b": "a"}), "be called 'b'"),
+    ],
+)
+def test_names_are_checked_before_models_are_opened(options: ServeOptions, problem: str) -> None:
+    with ExitStack() as stack, pytest.raises(UsageError, match=problem):
+        open_models({"a": Path("none")}, options, stack)
+
+
 @pytest.fixture(scope="module")
 def adapter(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An adapter that says something else than its base."""

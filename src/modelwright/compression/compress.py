@@ -15,6 +15,7 @@ from modelwright.compression.recovery import recover
 from modelwright.compression.rewriters import AWQ, GPTQ, IntegerForm, Wanda
 from modelwright.compression.settings import CompressSettings
 from modelwright.compression.text import calibration_windows, training_shards
+from modelwright.core.artifact import conversations_taught
 from modelwright.core.errors import InputError
 from modelwright.core.files import write_json
 from modelwright.core.job import Job, Outcome
@@ -23,9 +24,14 @@ from modelwright.evaluation.selection import TextSample, sample_texts
 from modelwright.inference.engine import Engine
 from modelwright.models.config import TransformerConfig
 from modelwright.models.device import pick_device, use_all_cores
-from modelwright.models.pretrained import check_quantizable, load_config, load_model, save_model
+from modelwright.models.pretrained import (
+    check_quantizable,
+    is_stored_quantized,
+    load_config,
+    load_model,
+    save_model,
+)
 from modelwright.models.quantization.base import (
-    is_quantized,
     linear_layers,
     quantize_base,
     quantized_layers,
@@ -64,7 +70,7 @@ def compress(job: Job[CompressSettings]) -> Outcome:
     """
     settings, source = job.settings, job.input("model")
     config = load_config(source.path)
-    _check_shape(config, settings)
+    _check_model(source.path, config, settings)
     use_all_cores()
     corpus = job.input("corpus").path
     documents = ((one.id, one.text) for one in read_documents(corpus, split="validation"))
@@ -80,7 +86,8 @@ def compress(job: Job[CompressSettings]) -> Outcome:
     steps = (
         recover(job, model, masks, texts["recovery"], length).steps if "recovery" in texts else 0
     )
-    layers = len(masks) or len(quantized_layers(model))
+    conversations = conversations_taught(source.manifest)
+    matrices = len(masks) or len(quantized_layers(model))
     save_model(model, job.folder)
     copy_tokenizer(source, job.folder)
     after = _measured("after", job.folder, held_out, job)
@@ -90,12 +97,13 @@ def compress(job: Job[CompressSettings]) -> Outcome:
     return Outcome(
         counts={
             "parameters": model.config.parameter_count(),
-            "layers": layers,
+            "matrices": matrices,
             "weight_bytes_before": before.weight_bytes,
             "weight_bytes": after.weight_bytes,
             "heldout_bytes": held_out.text_bytes,
             **({"calibration_tokens": tokens} if tokens else {}),
             **({"recovery_steps": steps} if steps else {}),
+            **({} if conversations is None else {"conversations": conversations}),
         },
         metrics={
             **_metrics(before, "_before"),
@@ -105,8 +113,14 @@ def compress(job: Job[CompressSettings]) -> Outcome:
     )
 
 
-def _check_shape(config: TransformerConfig, settings: CompressSettings) -> None:
-    """Refuse before anything is measured what the model's shape does not allow."""
+def _check_model(folder: Path, config: TransformerConfig, settings: CompressSettings) -> None:
+    """Refuse before anything is measured what is quantized or does not have the shape for it."""
+    if is_stored_quantized(folder):
+        raise InputError(
+            "the model is quantized already",
+            where=folder,
+            fix="compress the model that it was made from",
+        )
     if settings.method in ("int8", "int4", "nf4"):
         check_quantizable(config)
     if settings.method == "int4":
@@ -196,12 +210,6 @@ def _measured(
     when: str, folder: Path, held_out: TextSample, job: Job[CompressSettings]
 ) -> Measures:
     engine = Engine.load(folder, device=job.settings.device)
-    if when == "before" and is_quantized(engine.model):
-        raise InputError(
-            "the model is quantized already",
-            where=folder,
-            fix="compress the model that it was made from",
-        )
     with job.progress.task(f"held-out text, {when}", held_out.text_bytes, "bytes") as task:
         return measure(engine, folder, held_out.texts, job.settings.speed_tokens, task.update)
 

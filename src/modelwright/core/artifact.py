@@ -155,6 +155,11 @@ def open_artifact(path: Path, kind: str) -> Artifact:
     return Artifact(path, manifest)
 
 
+def conversations_taught(manifest: Manifest) -> int | None:
+    """On how many conversations a model learned to answer; None where that is not known."""
+    return 0 if manifest.stage == "pretrain" else manifest.counts.get("conversations")
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Read and check a folder's manifest.
 

@@ -43,6 +43,11 @@ def load_config(folder: Path) -> TransformerConfig:
     return read_config(_config_of(folder), str(folder / CONFIG))
 
 
+def is_stored_quantized(folder: Path) -> bool:
+    """Whether a model folder's weights are in few bits; raises as :func:`load_config`."""
+    return CONFIG_KEY in _config_of(folder)
+
+
 def load_model(folder: Path, device: torch.device | str = "cpu") -> CausalLM:
     """Open a model folder, ours or one that ``transformers`` wrote, in fp32.
 

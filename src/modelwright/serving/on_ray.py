@@ -18,6 +18,7 @@ from typing import Any
 
 from modelwright.core.errors import ModelwrightError, UsageError
 from modelwright.core.machine import available_cores
+from modelwright.serving.api.served_models import check_names
 from modelwright.serving.opening import ServeOptions
 from modelwright.serving.ray_cluster import Interrupts, cluster
 from modelwright.serving.ray_replica import (
@@ -89,6 +90,7 @@ def serve_on_ray(
         If the replicas do not start.
     """
     check_keys(plan.options.keys)
+    check_names([*plan.folders, *plan.options.adapters], plan.options.aliases)
     host = host.removeprefix("[").removesuffix("]")
     is_own = ray_options.address is None
     port, address = (_own_address if is_own else _cluster_address)(host, port, plan.options)

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from modelwright.core.artifact import MANIFEST, read_manifest
+from modelwright.core.artifact import MANIFEST, conversations_taught, read_manifest
 from modelwright.core.errors import UsageError
 from modelwright.data.feedback.table import FeedbackTable
 from modelwright.inference.background import MAX_WAITING, BackgroundEngine
@@ -178,6 +178,5 @@ def is_chat_model(folder: Path) -> bool:
     """Whether a model was taught to answer; one of unknown origin is taken to be."""
     if not (folder / MANIFEST).is_file():
         return True
-    manifest = read_manifest(folder)
     # Prompts and completions alone do not teach to take turns.
-    return manifest.stage != "pretrain" and manifest.counts.get("conversations", 1) > 0
+    return conversations_taught(read_manifest(folder)) != 0

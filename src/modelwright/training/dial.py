@@ -82,8 +82,8 @@ def dial(job: Job[DialSettings]) -> Outcome:
         def seconds_left() -> float:
             return training_seconds(budget.amount, time.monotonic() - job.started, text_bytes)
 
-        def choose(shapes: list[Shape]) -> Shape:
-            return best_in_time(shapes, pretrain_seconds(seconds_left(), has_examples), text)
+        def choose(candidates: list[Shape]) -> Shape:
+            return best_in_time(candidates, pretrain_seconds(seconds_left(), has_examples), text)
 
         shapes = time_shapes(vocabulary, job.progress, choose)
         compiled = _as_compiled(job, shapes, vocabulary, seconds_left(), has_examples, text)

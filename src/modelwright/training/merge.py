@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from modelwright.core.artifact import conversations_taught
 from modelwright.core.errors import InputError
 from modelwright.core.job import Job, Outcome
 from modelwright.models.adapters.attach import adapter_parameters
@@ -58,8 +59,10 @@ def merge(job: Job[MergeSettings]) -> Outcome:
     )
     save_model(model, job.folder)
     copy_tokenizer(base, job.folder)
+    taught = [conversations_taught(one.manifest) for one in (base, job.input("adapter"))]
     return Outcome(
         counts={
+            **({} if None in taught else {"conversations": sum(one or 0 for one in taught)}),
             "parameters": model.config.parameter_count(),
             "adapter_parameters": adapted,
             "checked_tokens": tokens.numel(),

@@ -26,13 +26,13 @@ def check_names(names: Sequence[str], aliases: Mapping[str, str]) -> None:
     for name in [*names, *aliases]:
         if name in known:
             raise UsageError(f"two models are to be called '{name}'", fix="give them other names")
-        known.append(name)
-    for number, (alias, name) in enumerate(aliases.items(), len(names)):
-        if name not in known[:number]:  # a model, or an alias before this one
+        is_alias = len(known) >= len(names)
+        if is_alias and aliases[name] not in known:  # a model, or an alias before this one
             raise UsageError(
-                f"the alias '{alias}' stands for '{name}', which is not served",
-                fix=f"served are: {', '.join(known[:number])}",
+                f"the alias '{name}' stands for '{aliases[name]}', which is not served",
+                fix=f"served are: {', '.join(known)}",
             )
+        known.append(name)
 
 
 class ServedModels:
