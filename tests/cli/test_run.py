@@ -89,6 +89,9 @@ def test_a_run_a_second_one_and_a_changed_setting(command, new: Workspace) -> No
     assert third.errors == ""
     made = [artifact.manifest.stage for artifact in new.artifacts()][len(MADE) :]
     assert made == ["finetune", "evaluate"]
+    # The recipe means the first model; the one that was made now has to be named.
+    model = next(one for one in reversed(new.artifacts()) if one.manifest.stage == "finetune")
+    assert f"next:   modelwright chat {model.id}, or modelwright serve {model.id}" in third.output
 
 
 def test_a_run_up_to_a_stage(command, new: Workspace) -> None:

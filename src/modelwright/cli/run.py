@@ -16,7 +16,7 @@ from modelwright.core.errors import UsageError
 from modelwright.core.nearest import nearest
 from modelwright.core.progress import Progress, make_progress
 from modelwright.core.workspace import Workspace, find_workspace
-from modelwright.pipeline.current import fresh_artifacts
+from modelwright.pipeline.current import find_model, fresh_artifacts
 from modelwright.pipeline.plan import PlannedStage, make_plan
 from modelwright.pipeline.recipe import Recipe, load_recipe, to_yaml
 from modelwright.pipeline.stages import STAGES, stages_of
@@ -79,7 +79,7 @@ def bring_up_to_date(
     artifacts = run_recipe(recipe, workspace, progress, until, keep)
     up_to_date = fresh_artifacts(recipe, workspace.artifacts()) if until else artifacts
     report = write_report(workspace.root, up_to_date or artifacts, recipe.name)
-    _print_result(artifacts, report, time.monotonic() - started)
+    _print_result(workspace, artifacts, report, time.monotonic() - started)
     return artifacts
 
 
@@ -92,7 +92,9 @@ def print_plan(plan: list[PlannedStage]) -> None:
         click.echo(f"  {planned.stage.name:<{width}}  {mark}  {planned.reason}")
 
 
-def _print_result(artifacts: list[Artifact], report: Path, seconds: float) -> None:
+def _print_result(
+    workspace: Workspace, artifacts: list[Artifact], report: Path, seconds: float
+) -> None:
     last = artifacts[-1]
     models = [artifact for artifact in artifacts if artifact.kind == "model"]
     if last.kind == "evaluation":
@@ -100,8 +102,12 @@ def _print_result(artifacts: list[Artifact], report: Path, seconds: float) -> No
     click.echo(f"\ndone in {seconds / 60:.1f} minutes")
     click.echo(f"report: {report}")
     if models:
-        click.echo(f"model:  {models[-1].path}")
-        click.echo("next:   modelwright chat, or modelwright serve")
+        model = models[-1]
+        # What was asked for on this command line, the recipe does not say.
+        is_usual = find_model(workspace.root, None).folder == model.path
+        named = "" if is_usual else f" {model.id}"
+        click.echo(f"model:  {model.path}")
+        click.echo(f"next:   modelwright chat{named}, or modelwright serve{named}")
 
 
 def evaluation_summary(evaluation: Artifact, models: Sequence[Artifact]) -> str:
