@@ -83,9 +83,9 @@ def compress(job: Job[CompressSettings]) -> Outcome:
     before = _measured("before", source.path, held_out, job)
     model = load_model(source.path, pick_device(settings.device))
     masks, tokens = _rewritten(job, model, texts.get("calibration"), length)
-    steps = (
-        recover(job, model, masks, texts["recovery"], length).steps if "recovery" in texts else 0
-    )
+    steps = 0
+    if "recovery" in texts:
+        steps = recover(job, model, masks, texts["recovery"], length).steps
     conversations = conversations_taught(source.manifest)
     matrices = len(masks) or len(quantized_layers(model))
     save_model(model, job.folder)
