@@ -4,9 +4,9 @@ python benchmarks/training/fit_scaling.py [FIGURES.jsonl]
 
 The form is bits per byte = floor + ((size / N)^(a / b) + data / D)^b, N weights in matrix products
 and D tokens, both in millions (Kaplan et al. 2020, arXiv:2001.08361, eq. 1.5, above a floor that is
-given), fitted to the logarithms by least squares. Prints the constants for
-``training/forecast.py``, each point beside the law, and how far a law that was fitted without a
-point is from it. Needs SciPy.
+given); a start from bigrams counts as so many tokens more. Fitted to the logarithms by least
+squares. Prints the constants for ``training/forecast.py``, each point beside the law, and how far a
+law that was fitted without a point is from it. Needs SciPy.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ FIGURES = Path(__file__).with_name("scaling.jsonl")
 FLOOR = 0.7
 """About what the best models reach on English text; these points do not tell it."""
 
-FIRST = (1.0, 0.1, 5.0, 0.2)
-LOWEST, HIGHEST = (1e-4, 0.01, 1e-3, 0.02), (1e5, 3.0, 1e5, 3.0)
+FIRST = (1.0, 0.1, 5.0, 0.2, 0.5)
+LOWEST, HIGHEST = (1e-4, 0.01, 1e-3, 0.02, 0.0), (1e5, 3.0, 1e5, 3.0, 1e3)
 
 
 def main() -> None:
@@ -34,45 +34,49 @@ def main() -> None:
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else FIGURES
     figures = [json.loads(line) for line in path.read_text().splitlines()]
     columns = zip(*map(point, figures), strict=True)
-    weights, tokens, reached = (np.array(column) for column in columns)
-    constants = fit(weights, tokens, reached)
-    names = ("size", "size_exponent", "data", "data_exponent")
+    *seen, reached = (np.array(column) for column in columns)
+    constants = fit(*seen, reached)
+    names = ("size", "size_exponent", "data", "data_exponent", "start")
     print(", ".join(f"{name}={value:.4f}" for name, value in zip(names, constants, strict=True)))
-    print("| layers x width | weights | tokens | reached | law | off | off when left out |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print("| layers x width | start | weights | tokens | reached | law | off | off when left out |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for index, figure in enumerate(figures):
         others = np.arange(len(figures)) != index
-        without = fit(weights[others], tokens[others], reached[others])
-        said = law(constants, weights, tokens)[index]
-        unseen = law(without, weights, tokens)[index]
-        shape = figure["point"]
+        without = fit(*(column[others] for column in (*seen, reached)))
+        said, unseen = law(constants, *seen)[index], law(without, *seen)[index]
+        shape, (weights, tokens, _) = figure["point"], (column[index] for column in seen)
         print(
-            f"| {shape['layers']} x {shape['hidden_size']} | {weights[index]:.2f}M "
-            f"| {tokens[index]:.2f}M | {reached[index]:.4f} | {said:.4f} "
+            f"| {shape['layers']} x {shape['hidden_size']} | {shape['start']} | {weights:.2f}M "
+            f"| {tokens:.2f}M | {reached[index]:.4f} | {said:.4f} "
             f"| {said / reached[index] - 1:+.1%} | {unseen / reached[index] - 1:+.1%} |"
         )
 
 
-def point(figure: dict[str, Any]) -> tuple[float, float, float]:
-    """Weights and tokens in millions, and bits per byte."""
+def point(figure: dict[str, Any]) -> tuple[float, float, bool, float]:
+    """Weights and tokens in millions, whether it started from bigrams, and bits per byte."""
     shape = figure["point"]
     vocabulary = int(shape.get("vocabulary", 4096))
     config = shape_config(shape["hidden_size"], shape["layers"], vocabulary)
-    return config.matrix_weights() / 1e6, figure["tokens"] / 1e6, figure["bits_per_byte"]
+    weights, from_bigrams = config.matrix_weights() / 1e6, shape["start"] == "bigrams"
+    return weights, figure["tokens"] / 1e6, from_bigrams, figure["bits_per_byte"]
 
 
-def law(constants: np.ndarray, weights: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+def law(
+    constants: np.ndarray, weights: np.ndarray, tokens: np.ndarray, from_bigrams: np.ndarray
+) -> np.ndarray:
     """Bits per byte by the law."""
-    size, size_exponent, data, data_exponent = constants
+    size, size_exponent, data, data_exponent, start = constants
     by_size = (size / weights) ** (size_exponent / data_exponent)
-    return FLOOR + (by_size + data / tokens) ** data_exponent
+    return FLOOR + (by_size + data / (tokens + start * from_bigrams)) ** data_exponent
 
 
-def fit(weights: np.ndarray, tokens: np.ndarray, reached: np.ndarray) -> np.ndarray:
-    """The four constants."""
+def fit(
+    weights: np.ndarray, tokens: np.ndarray, from_bigrams: np.ndarray, reached: np.ndarray
+) -> np.ndarray:
+    """The five constants."""
 
     def errors(constants: np.ndarray) -> np.ndarray:
-        return np.log(law(constants, weights, tokens)) - np.log(reached)
+        return np.log(law(constants, weights, tokens, from_bigrams)) - np.log(reached)
 
     return least_squares(errors, FIRST, bounds=(LOWEST, HIGHEST)).x
 

@@ -16,7 +16,6 @@ from modelwright.training import shapes as shapes_module
 from modelwright.training.budget import Budget
 from modelwright.training.choice import FILE, fill_from_dial
 from modelwright.training.dial import (
-    best_in_time,
     choose_for_amount,
     choose_for_time,
     choose_vocabulary,
@@ -24,6 +23,7 @@ from modelwright.training.dial import (
     training_seconds,
 )
 from modelwright.training.forecast import Text
+from modelwright.training.prospects import best_in_time
 from modelwright.training.rates import rates_for
 from modelwright.training.settings import DialSettings, FinetuneSettings, PretrainSettings
 from modelwright.training.shapes import Shape, interpolate, shape_config, shapes_for, time_shapes
@@ -148,7 +148,7 @@ def test_timing_ends_when_no_larger_shape_would_be_chosen(
     monkeypatch.setattr(shapes_module, "pick_device", lambda _: torch.device("cpu"))
 
     def choose(candidates: list[Shape]) -> Shape:
-        return best_in_time(candidates, seconds, Text(tokens=1e8))
+        return best_in_time(candidates, seconds, Text(tokens=1e8)).shape
 
     found = time_shapes(4096, SilentProgress(), choose)
     assert len(timed) == count
@@ -191,7 +191,7 @@ def test_rates_are_those_of_the_batch_that_is_used() -> None:
     for steps in (50, 200, 20_000):
         choice = choose_for_amount(Budget(steps, "steps"), 2048, NOVELS_TEXT)[0]["pretrain"]
         assert choice["batch_rows"] == 16
-        rates = rates_for(choice["hidden_size"], steps * 16 * 256, 256, rows=16)
+        rates = rates_for(choice["hidden_size"], steps * 16 * 256, 256, choice["start"], rows=16)
         assert choice["matrix_learning_rate"] == rates.matrix_learning_rate
 
 

@@ -25,12 +25,15 @@ def test_the_law_is_near_the_points_that_it_was_fitted_to() -> None:
         figure = json.loads(line)
         shape = figure["point"]
         weights = shape_config(shape["hidden_size"], shape["layers"], 4096).matrix_weights()
-        said = NOVELS.bits_per_byte(weights, figure["tokens"])
+        said = Text(1e9).bits_per_byte(weights, figure["tokens"], shape["start"] == "bigrams")
         assert said == pytest.approx(figure["bits_per_byte"], rel=0.01)
 
 
-def test_hardly_any_tokens_are_expected_to_teach_nothing() -> None:
-    assert Text(1e6).bits_per_byte(1e6, 1.0) == 8.0
+def test_hardly_any_tokens_are_expected_to_teach_nothing_beyond_bigrams() -> None:
+    assert Text(1e6).bits_per_byte(1e6, 1.0, from_bigrams=False) == 8.0
+    assert 1.5 < Text(1e7).bits_per_byte(1e6, 1.0, from_bigrams=True) < 2.5
+    little = Text(1e4).bits_per_byte(1e6, 1.0, from_bigrams=True)
+    assert little > Text(1e7).bits_per_byte(1e6, 1.0, from_bigrams=True)
 
 
 @given(st.floats(1, 1e12), st.floats(1, 1e10))
@@ -57,4 +60,5 @@ def test_difficulty_follows_how_well_a_text_compresses() -> None:
 
 def test_a_harder_text_is_expected_to_take_more_bits() -> None:
     easy, hard = Text(1e6, 0.8), Text(1e6, 1.1)
-    assert hard.bits_per_byte(1e6, 1e6) == pytest.approx(easy.bits_per_byte(1e6, 1e6) * 1.1 / 0.8)
+    expected = easy.bits_per_byte(1e6, 1e6, False) * 1.1 / 0.8
+    assert hard.bits_per_byte(1e6, 1e6, False) == pytest.approx(expected)

@@ -50,6 +50,17 @@ def test_rates_follow_the_rows_that_are_given() -> None:
     assert many.learning_rate == pytest.approx(2 * few.learning_rate, rel=0.01)
 
 
+def test_a_start_from_bigrams_is_not_undone_by_a_short_run() -> None:
+    for tokens in (2e5, 1e6, 2e6):
+        gentle, usual = (rates_for(192, tokens, 256, start) for start in ("bigrams", "random"))
+        assert gentle.learning_rate < usual.learning_rate
+        assert gentle.matrix_learning_rate <= usual.matrix_learning_rate
+        assert (gentle.rows, gentle.weight_decay) == (usual.rows, usual.weight_decay)
+    shorter, short = rates_for(192, 2e5, 256, "bigrams"), rates_for(192, 4e5, 256, "bigrams")
+    assert shorter.matrix_learning_rate < short.matrix_learning_rate
+    assert rates_for(192, 1e7, 256, "bigrams") == rates_for(192, 1e7, 256, "random")
+
+
 def test_a_short_window_keeps_the_tokens_of_a_step() -> None:
     for length in (64, 256, 1024):
         assert math.isclose(rates_for(192, 1e6, length).rows * length, 2048)

@@ -98,7 +98,7 @@ class Horizon:
     seconds_per_step : float
         Of the latest steps, on which the fraction is based where the limit is time.
     first_seconds : float
-        Of the first step.
+        Until the first step was done.
     """
 
     total_steps: int | None
@@ -158,7 +158,7 @@ class Horizon:
         """Record that a step was done and how long it took, all overheads included."""
         self.seconds += seconds
         if step == 0:
-            self.first_seconds = seconds
+            self.first_seconds = self.seconds
         # The first step is slow (allocations, compilation) and tells little of the rest.
         if self.seconds_per_step == 0.0 or step < 3:
             self.seconds_per_step = seconds

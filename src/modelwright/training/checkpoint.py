@@ -22,6 +22,9 @@ from modelwright.training.guard import Guard
 from modelwright.training.optimizers import Optimizers
 from modelwright.training.optimizers.parameter_groups import trained_parameters
 
+CHECKPOINTS = "checkpoints"
+"""Their folder, in the scratch folder of a job."""
+
 MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 
 

@@ -22,6 +22,13 @@ from modelwright.training.budget import Budget
 from modelwright.training.choice import FILE
 from modelwright.training.compiling import should_compile
 from modelwright.training.forecast import SAMPLE_BYTES, Text, difficulty
+from modelwright.training.prospects import (
+    Prospect,
+    best_for_flops,
+    best_in_time,
+    largest_worthwhile,
+    on_tokens,
+)
 from modelwright.training.rates import rates_for
 from modelwright.training.settings import DialSettings
 from modelwright.training.shapes import (
@@ -83,7 +90,8 @@ def dial(job: Job[DialSettings]) -> Outcome:
             return training_seconds(budget.amount, time.monotonic() - job.started, text_bytes)
 
         def choose(candidates: list[Shape]) -> Shape:
-            return best_in_time(candidates, pretrain_seconds(seconds_left(), has_examples), text)
+            seconds = pretrain_seconds(seconds_left(), has_examples)
+            return best_in_time(candidates, seconds, text).shape
 
         shapes = time_shapes(vocabulary, job.progress, choose)
         compiled = _as_compiled(job, shapes, vocabulary, seconds_left(), has_examples, text)
@@ -241,16 +249,16 @@ def choose_for_time(shapes: list[Shape], seconds: float, has_examples: bool, tex
     """The shape that is expected to get furthest in the time."""
     for_pretraining = pretrain_seconds(seconds, has_examples)
     finetune_seconds = seconds - for_pretraining
-    shape = best_in_time(shapes, for_pretraining, text)
-    tokens = shape.tokens_per_second * for_pretraining
-    choice = choice_for(shape, tokens, f"{for_pretraining:.1f} seconds")
+    prospect = best_in_time(shapes, for_pretraining, text)
+    shape, tokens = prospect.shape, prospect.tokens
+    choice = choice_for(prospect, f"{for_pretraining:.1f} seconds")
     choice["finetune"]["budget"] = f"{max(finetune_seconds, 1.0):.1f} seconds"
     reasons = [
         f"{shape.layers} layers, {shape.hidden_size} wide: of {len(shapes)} shapes the one that "
         "should get furthest in the time",
         f"pretraining {for_pretraining:.0f} s at {shape.tokens_per_second:,.0f} tokens/s: about "
         f"{tokens / 1e6:.2f}M tokens, {tokens / text.tokens:.1f} times the text",
-        expectation(shape, tokens, text),
+        expectation(prospect, text),
     ]
     if tokens > OFTEN * text.tokens:
         reasons.append(
@@ -264,7 +272,7 @@ def choose_for_time(shapes: list[Shape], seconds: float, has_examples: bool, tex
         "tokens_per_second": round(shape.tokens_per_second),
         "pretrain_seconds": round(for_pretraining, 1),
         "finetune_seconds": round(finetune_seconds, 1),
-        "bits_per_byte": round(text.bits_per_byte(shape.weights, tokens), 4),
+        "bits_per_byte": round(prospect.bits_per_byte(text), 4),
     }
     return choice, reasons, expected
 
@@ -273,65 +281,46 @@ def choose_for_amount(budget: Budget, vocabulary: int, text: Text) -> Plan:
     """Sizes for a fixed amount of pretraining; no timing, so the result is always the same."""
     shapes = shapes_for(vocabulary)
     if budget.unit == "FLOPs":
-        shape = best(shapes, [budget.amount / one.flops_per_token for one in shapes], text)
-        tokens = budget.amount / shape.flops_per_token
+        prospect = best_for_flops(shapes, budget.amount, text)
     else:
         tokens = {
             "steps": budget.amount * STEP_ROWS * SEQUENCE_LENGTH,
             "tokens": budget.amount,
             "epochs": budget.amount * text.tokens,
         }[budget.unit]
-        shape = largest_worthwhile(shapes, tokens, text)
+        prospect = on_tokens(largest_worthwhile(shapes, tokens, text), tokens)
+    shape, tokens = prospect.shape, prospect.tokens
     rows = STEP_ROWS if budget.unit == "steps" else None
-    choice = choice_for(shape, tokens, str(budget), rows)
+    choice = choice_for(prospect, str(budget), rows)
     choice["finetune"]["budget"] = str(Budget(max(1.0, budget.amount / 2), budget.unit))
     reasons = [
         f"{shape.layers} layers, {shape.hidden_size} wide: the budget is {budget}, about "
         f"{tokens:,.0f} tokens",
-        expectation(shape, tokens, text),
+        expectation(prospect, text),
     ]
-    bits = round(text.bits_per_byte(shape.weights, tokens), 4)
+    bits = round(prospect.bits_per_byte(text), 4)
     return choice, reasons, {"tokens": round(tokens), "bits_per_byte": bits}
 
 
-def best_in_time(shapes: list[Shape], seconds: float, text: Text) -> Shape:
-    """The shape that is expected to reach most in so many seconds of pretraining."""
-    return best(shapes, [one.tokens_per_second * seconds for one in shapes], text)
-
-
-def best(shapes: list[Shape], tokens: list[float], text: Text) -> Shape:
-    """The shape that is expected to reach most when each sees so many tokens."""
-    pairs = zip(shapes, tokens, strict=True)
-    reached = [text.bits_per_byte(one.weights, seen) for one, seen in pairs]
-    return shapes[reached.index(min(reached))]
-
-
-def largest_worthwhile(shapes: list[Shape], tokens: float, text: Text) -> Shape:
-    """The largest shape that no other could beat with the operations which it needs for this."""
-    for shape in reversed(shapes):
-        flops = shape.flops_per_token * tokens
-        if best(shapes, [flops / one.flops_per_token for one in shapes], text) == shape:
-            return shape
-    return shapes[0]
-
-
-def expectation(shape: Shape, tokens: float, text: Text) -> str:
+def expectation(prospect: Prospect, text: Text) -> str:
     """What is expected, in words."""
     return (
-        f"expected: about {text.bits_per_byte(shape.weights, tokens):.2f} bits per byte of "
+        f"expected: about {prospect.bits_per_byte(text):.2f} bits per byte of "
         f"held-out text (it is {text.difficulty:.2f} times as hard as English novels)"
     )
 
 
 def choice_for(
-    shape: Shape, tokens: float, budget: str, rows: int | None = None
+    prospect: Prospect, budget: str, rows: int | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Settings of the training stages for a shape and a number of tokens."""
-    rates = rates_for(shape.hidden_size, tokens, SEQUENCE_LENGTH, rows)
+    """Settings of the training stages for a shape, its start and a number of tokens."""
+    shape, start = prospect.shape, prospect.start
+    rates = rates_for(shape.hidden_size, prospect.tokens, SEQUENCE_LENGTH, start, rows)
     return {
         "pretrain": {
             "hidden_size": shape.hidden_size,
             "layers": shape.layers,
+            "start": start,
             "sequence_length": SEQUENCE_LENGTH,
             "batch_rows": rates.rows,
             "learning_rate": rates.learning_rate,

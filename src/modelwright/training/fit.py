@@ -22,7 +22,12 @@ from modelwright.training.callbacks.checkpointing import Checkpointing
 from modelwright.training.callbacks.early_stopping import EarlyStopping
 from modelwright.training.callbacks.measuring import Measure, Measuring
 from modelwright.training.callbacks.pruning import Pruning
-from modelwright.training.checkpoint import CheckpointWriter, TrainState, load_checkpoint
+from modelwright.training.checkpoint import (
+    CHECKPOINTS,
+    CheckpointWriter,
+    TrainState,
+    load_checkpoint,
+)
 from modelwright.training.compiling import compile_blocks, should_compile
 from modelwright.training.guard import GuardSettings
 from modelwright.training.heap import kept_heap
@@ -97,6 +102,7 @@ def fit(
     prepare: Prepare | None = None,
     guard: GuardSettings | None = None,
     callbacks: Sequence[Callback] = (),
+    spent_seconds: float = 0.0,
 ) -> Fitted:
     """Train ``model`` in place, going on from a checkpoint in the job's scratch folder.
 
@@ -125,6 +131,8 @@ def fit(
     callbacks : sequence of Callback
         Called first after every step: what has to hold of the weights that are averaged, measured
         and saved.
+    spent_seconds : float
+        Time that the first weights took; it counts as training time.
 
     Raises
     ------
@@ -142,6 +150,7 @@ def fit(
     optimizer = _optimizer_settings(settings, precision)
     budget = Budget.parse(chosen(settings, "budget", settings.budget))
     horizon = Horizon.of(budget, batches.tokens_per_step, batches.steps_per_epoch, flops_per_token)
+    horizon.seconds = spent_seconds
     peak = peak_flops(device, precision) * world.size
     compiles = should_compile(settings.compile, device, budget, batches.has_one_shape)
     expected = None
@@ -157,7 +166,7 @@ def fit(
         compile_blocks(model, device)
     forward = _forward(model, objective, world, settings.shard)
     optimizers = Optimizers(model, optimizer)
-    checkpoints = job.scratch / "checkpoints"
+    checkpoints = job.scratch / CHECKPOINTS
     average = _average(settings, model)
     best = (
         None if settings.early_stopping is None else EarlyStopping(model, settings.early_stopping)

@@ -41,6 +41,9 @@ NOVELS = ScalingLaw(0.7, size=0.3665, size_exponent=0.2107, data=1.396, data_exp
 """Of English novels, with rates and batches by :mod:`modelwright.training.rates`. The floor is
 about what the best models reach on English; the points do not tell it."""
 
+START_TOKENS = 0.7e6
+"""Tokens that the start from bigrams is worth, fitted with the law."""
+
 NOVELS_LZMA = 2.635
 """Bits per byte that LZMA takes of :data:`SAMPLE_BYTES` of the same novels."""
 
@@ -69,7 +72,7 @@ class Text:
     tokens: float
     difficulty: float = 1.0
 
-    def bits_per_byte(self, weights: float, tokens: float) -> float:
+    def bits_per_byte(self, weights: float, tokens: float, from_bigrams: bool) -> float:
         """What a model is expected to reach on held-out text of this kind.
 
         Parameters
@@ -78,8 +81,12 @@ class Text:
             In matrix products, the output head included.
         tokens : float
             How many it is trained on, some of them perhaps many times.
+        from_bigrams : bool
+            Whether its first weights know which token follows which.
         """
         seen = max(1.0, distinct_tokens(tokens, self.tokens))
+        if from_bigrams:
+            seen += min(START_TOKENS, self.tokens)
         return self.difficulty * NOVELS.bits_per_byte(weights, seen)
 
 

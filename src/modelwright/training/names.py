@@ -7,3 +7,4 @@ from typing import Literal
 OptimizerName = Literal["muon", "adamw"]
 AveragingName = Literal["exponential", "uniform"]
 ScheduleName = Literal["wsd", "cosine", "linear", "constant"]
+StartName = Literal["random", "bigrams"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ from modelwright.tokens.tokenizer import Tokenizer
 from modelwright.tokens.train import MULTIPLE
 from modelwright.training.adaptation import check_trainable
 from modelwright.training.batches import Batch, WindowBatches, next_token_batch
+from modelwright.training.bigram_start import count_pairs, fit_tables
 from modelwright.training.callbacks.early_stopping import check_measured
+from modelwright.training.checkpoint import CHECKPOINTS, newest_step
 from modelwright.training.fit import fit
 from modelwright.training.memory import check_weights_fit
 from modelwright.training.objectives.distillation import distillation
@@ -121,6 +124,7 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
         settings.validation_count,
         config.flops_per_token(length),
         _samples(model, tokenizer, settings, world),
+        spent_seconds=0.0 if base else _start(job, model, train, world),
     )
     save_trained(model, tokenizer_artifact, job, world)
     return Outcome(
@@ -165,13 +169,30 @@ def _first_model(
         model = CausalLM(config)
         initialise(model, settings.seed)
         return model
-    asked = [name for name in SHAPE if getattr(settings, name) != _default(name)]
+    asked = [name for name in (*SHAPE, "start") if getattr(settings, name) != _default(name)]
     if asked:
         raise UsageError(f"'{asked[0]}' is that of the base model", fix="leave it out")
     model = load_model(base.path).train()
     check_trainable(model)
     _check_vocabulary(model, tokenizer, base)
     return model
+
+
+def _start(job: Job[PretrainSettings], model: CausalLM, shards: TokenShards, world: World) -> float:
+    """Give a new model the first weights that were asked for; returns the seconds that it took."""
+    settings = job.settings
+    if settings.start != "bigrams" or newest_step(job.scratch / CHECKPOINTS) is not None:
+        return 0.0
+    if model.config.tie_word_embeddings:
+        job.progress.note(
+            "  random first weights: to start from bigrams takes an output head of its own"
+        )
+        return 0.0
+    began = time.monotonic()
+    model.to(pick_device(settings.device))
+    fit_tables(model, count_pairs(shards), settings.seed, job.progress)
+    (seconds,) = world.sum(time.monotonic() - began if world.is_leader else 0.0)
+    return seconds
 
 
 def _default(name: str) -> Any:
@@ -226,7 +247,7 @@ def model_config(
         num_key_value_heads=kv_heads,
         head_dim=settings.head_dim,
         max_position_embeddings=context_length,
-        tie_word_embeddings=settings.tie_embeddings,
+        tie_word_embeddings=settings.ties_embeddings,
         eos_token_id=tokenizer.message_end,
         pad_token_id=tokenizer.end_of_text,
     )

@@ -16,11 +16,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from modelwright.training.names import StartName
+
 WIDTH = 192
 TOKENS = 1e6
 BATCH_TOKENS = 2048
 LEARNING_RATE, MATRIX_LEARNING_RATE, WEIGHT_DECAY = 1.5e-2, 2e-2, 0.1
 """The tuned point."""
+
+FULL_RATE_TOKENS, FULL_MATRIX_RATE_TOKENS = 3e6, 1.5e6
+"""Tokens of a run from which on the rates of AdamW and of Muon are those that suit random first
+weights. In a shorter run these would undo more of the start from bigrams than it can learn: AdamW's
+goes with the tokens there, Muon's with their root (docs/experiments.md)."""
 
 BATCH_EXPONENT = 0.383
 MOST_DECAY, LEAST_DECAY = 0.3, 0.01
@@ -48,7 +55,9 @@ class Rates:
     weight_decay: float
 
 
-def rates_for(width: int, tokens: float, length: int, rows: int | None = None) -> Rates:
+def rates_for(
+    width: int, tokens: float, length: int, start: StartName = "random", rows: int | None = None
+) -> Rates:
     """Batch, rates and decay of a run.
 
     Parameters
@@ -59,6 +68,8 @@ def rates_for(width: int, tokens: float, length: int, rows: int | None = None) -
         How many the run will see.
     length : int
         Tokens in a window.
+    start : {"random", "bigrams"}
+        Its first weights.
     rows : int, optional
         Windows in a step, where that is given.
     """
@@ -66,11 +77,15 @@ def rates_for(width: int, tokens: float, length: int, rows: int | None = None) -
         wanted = BATCH_TOKENS * (max(tokens, 1.0) / TOKENS) ** BATCH_EXPONENT
         rows = 2 ** max(0, round(math.log2(wanted / length)))
     batch = min(LARGEST_BATCH, rows * length / BATCH_TOKENS)
+    part, matrix_part = 1.0, 1.0
+    if start == "bigrams":
+        part = min(1.0, tokens / FULL_RATE_TOKENS)
+        matrix_part = math.sqrt(min(1.0, tokens / FULL_MATRIX_RATE_TOKENS))
     decay = WEIGHT_DECAY * math.sqrt(batch) * TOKENS / max(tokens, 1.0)
     return Rates(
         rows=rows,
-        learning_rate=_rounded(LEARNING_RATE * math.sqrt(batch * WIDTH / width)),
-        matrix_learning_rate=_rounded(MATRIX_LEARNING_RATE * math.sqrt(batch)),
+        learning_rate=_rounded(part * LEARNING_RATE * math.sqrt(batch * WIDTH / width)),
+        matrix_learning_rate=_rounded(matrix_part * MATRIX_LEARNING_RATE * math.sqrt(batch)),
         weight_decay=_rounded(min(MOST_DECAY, max(LEAST_DECAY, decay))),
     )
 

@@ -10,7 +10,7 @@ from modelwright.core.errors import UsageError
 from modelwright.core.examples import TrainOn
 from modelwright.core.settings import EXECUTION, FLAG, Settings, is_set
 from modelwright.training.budget import Budget
-from modelwright.training.names import AveragingName, OptimizerName, ScheduleName
+from modelwright.training.names import AveragingName, OptimizerName, ScheduleName, StartName
 from modelwright.training.trackers.tracker import TrackerName
 
 ADAPTER_FOLDER = "adapter"
@@ -130,7 +130,16 @@ class PretrainSettings(LoopSettings):
         multiple_of=32,
         description="width of the feed-forward; by default 3 x width, with gpt2 4 x",
     )
-    tie_embeddings: bool = Field(True, description="use the embedding as output head too")
+    start: StartName | None = Field(
+        None,
+        description="first weights: random, or embedding and output head fitted to which token "
+        "follows which in the text; without the dial random",
+    )
+    tie_embeddings: bool | None = Field(
+        None,
+        description="use the embedding as output head too; by default unless they start from "
+        "bigrams",
+    )
     sequence_length: int | None = Field(None, ge=16, description="tokens in a training window")
     context_length: int | None = Field(
         None, ge=16, description="longest sequence the model takes; by default that of training"
@@ -152,6 +161,13 @@ class PretrainSettings(LoopSettings):
         "log/samples.jsonl; an empty one is the start of a document",
         json_schema_extra={EXECUTION: True, FLAG: "sample-prompt"},
     )
+
+    @property
+    def ties_embeddings(self) -> bool:
+        """Whether a new model's embedding is its output head, too."""
+        if self.tie_embeddings is None:
+            return self.start != "bigrams" or self.family == "gpt2"
+        return self.tie_embeddings
 
 
 class AdaptationSettings(LoopSettings):

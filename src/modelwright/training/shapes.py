@@ -10,6 +10,7 @@ from itertools import pairwise
 from modelwright.core.progress import Progress
 from modelwright.models.config import TransformerConfig
 from modelwright.models.device import pick_device, pick_precision, use_all_cores
+from modelwright.training.bigram_start import fit_flops
 from modelwright.training.optimizers import OptimizerSettings
 from modelwright.training.settings import LoopSettings
 from modelwright.training.timing import RandomBatches, seconds_per_step
@@ -57,6 +58,8 @@ class Shape:
         In matrix products, the output head included.
     flops_per_token : float
         Operations of forward and backward pass.
+    start_flops : float
+        Operations of fitting its first weights to bigrams.
     tokens_per_second : float
         How fast it trains here, timed or as shapes near it suggest; 0 if none was timed.
     """
@@ -65,6 +68,7 @@ class Shape:
     layers: int
     weights: int
     flops_per_token: float
+    start_flops: float
     tokens_per_second: float = 0.0
 
     def faster(self, gain: float) -> Shape:
@@ -78,7 +82,8 @@ def shapes_for(vocabulary: int) -> list[Shape]:
     for width, layers in SIZES:
         config = shape_config(width, layers, vocabulary)
         flops = config.flops_per_token(SEQUENCE_LENGTH)
-        made.append(Shape(width, layers, config.matrix_weights(), flops))
+        start = fit_flops(vocabulary, width)
+        made.append(Shape(width, layers, config.matrix_weights(), flops, start))
     return made
 
 
@@ -93,6 +98,7 @@ def shape_config(width: int, layers: int, vocabulary: int) -> TransformerConfig:
         num_attention_heads=heads,
         num_key_value_heads=heads // 2 if heads % 2 == 0 else heads,
         max_position_embeddings=SEQUENCE_LENGTH,
+        tie_word_embeddings=False,
     )
 
 

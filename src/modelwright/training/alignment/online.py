@@ -20,6 +20,7 @@ from modelwright.training.alignment.offline import Setup
 from modelwright.training.alignment.rows import read_prompts
 from modelwright.training.alignment.settings import AlignSettings
 from modelwright.training.batches import example_batch
+from modelwright.training.checkpoint import CHECKPOINTS
 from modelwright.training.examples import TokenizedExample
 from modelwright.training.losses.advantages import groups_without_spread
 from modelwright.training.losses.kl import KLForm
@@ -112,7 +113,7 @@ def online_task(setup: Setup, rewards: Rewards) -> OnlineTask:
         make.batches(),
         make.largest,
         setup.job.scratch / "rollouts",
-        setup.job.scratch / "checkpoints",
+        setup.job.scratch / CHECKPOINTS,
         len(prompts),
         RolloutLog(setup.job.log / LOG, prompts),
         setup.world,

@@ -1,0 +1,198 @@
+"""First weights that know which token follows which.
+
+The blocks of a new model add nothing (:func:`modelwright.models.transformer.initialise`), so it
+predicts from the last token alone: head · norm(embedding), a table of bigrams of low rank. The
+counts of all pairs in the text say what that table should hold. To fit it to them takes seconds,
+while a short training reads a small part of the text and spends most of its time on no more.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from modelwright.core.progress import Progress
+from modelwright.models.transformer import CausalLM
+from modelwright.tokens.shards import TokenShards
+
+MOST_TOKENS = 1 << 26
+"""Tokens of the text that are counted; more would tell little more."""
+
+PIECE = 1 << 22
+"""Tokens that are counted at once."""
+
+LOGITS_AT_ONCE = 1 << 21
+"""As in :mod:`modelwright.training.cross_entropy`: they stay in the cache."""
+
+STEPS = 200
+"""Optimizer steps of the fit."""
+
+TOKENS_PER_STEP = 1024
+"""About how many first tokens go into a step."""
+
+RATE = 0.02
+"""Adam's at the beginning; it falls to zero."""
+
+EMBEDDING_SIZE = 3.0
+"""Root mean square of each embedding at the end. Norms take it away, so that it changes nothing but
+how much training changes: large ones move slowly, and the blocks' first words beside them count
+little."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """How often each token follows each other one; V is the vocabulary's size.
+
+    Attributes
+    ----------
+    starts : array of int64
+        What follows token t is at ``starts[t]`` to ``starts[t + 1] - 1``, (V + 1,).
+    followers : array of int64
+        Which tokens follow.
+    counts : array of int64
+        How often each of these does.
+    """
+
+    starts: npt.NDArray[np.int64]
+    followers: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
+
+    def first_counts(self) -> npt.NDArray[np.int64]:
+        """How many pairs begin with each token, (V,)."""
+        sums = np.concatenate([[0], np.cumsum(self.counts)])
+        return np.diff(sums[self.starts])
+
+    def after(self, tokens: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], ...]:
+        """All pairs that begin with one of ``tokens``.
+
+        Returns
+        -------
+        tuple of arrays of int64
+            Of each pair the place of its first token in ``tokens``, its second token, its count.
+        """
+        begins, lengths = self.starts[tokens], np.diff(self.starts)[tokens]
+        rows = np.repeat(np.arange(len(tokens)), lengths)
+        inside = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        places = begins[rows] + inside
+        return rows, self.followers[places], self.counts[places]
+
+
+def count_pairs(shards: TokenShards) -> Pairs:
+    """Count which token follows which, in the first :data:`MOST_TOKENS` of a split."""
+    size = shards.vocabulary_size
+    codes, counts = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    for tokens in _pieces(shards):
+        new_codes, new_counts = np.unique(tokens[:-1] * size + tokens[1:], return_counts=True)
+        codes, places = np.unique(np.concatenate([codes, new_codes]), return_inverse=True)
+        sums = np.bincount(places, np.concatenate([counts, new_counts]))
+        counts = sums.astype(np.int64)
+    first, followers = np.divmod(codes, size)
+    return Pairs(np.searchsorted(first, np.arange(size + 1)), followers, counts)
+
+
+def _pieces(shards: TokenShards) -> Iterator[npt.NDArray[np.int64]]:
+    """Tokens in pieces; each begins with the last token of the one before."""
+    total = min(MOST_TOKENS, shards.tokens)
+    for start in range(0, total - 1, PIECE):
+        yield shards.read(start, min(PIECE + 1, total - start))
+
+
+def fit_tables(model: CausalLM, pairs: Pairs, seed: int, progress: Progress) -> None:
+    """Train a new model's embedding and output head on pairs.
+
+    Minimises the mean cross-entropy of the second token over all pairs. A step takes some of the
+    first tokens, each with all that follows it; those that were unlikely to be taken count more.
+
+    Parameters
+    ----------
+    model : CausalLM
+        As it was initialised, with an output head of its own; on any device.
+    pairs : Pairs
+        Of its vocabulary.
+    seed : int
+        Of what is taken.
+    progress : Progress
+        Told of each step.
+    """
+    embedding, head = model.model.embed_tokens.weight, model.lm_head.weight
+    generator = torch.Generator().manual_seed(seed)
+    counts = torch.from_numpy(pairs.first_counts()).double()
+    chances = draw_chances(counts, TOKENS_PER_STEP)
+    worth = torch.where(counts > 0, 1 / (chances * counts.sum()), 0)  # of a pair in the loss
+    optimizer = torch.optim.Adam([embedding, head], RATE, betas=(0.9, 0.95), fused=True)
+    began = time.monotonic()
+    with progress.task("fitting first weights to pairs of tokens", STEPS, "steps") as task:
+        for step in range(STEPS):
+            is_taken = torch.rand(len(chances), generator=generator, dtype=torch.float64) < chances
+            loss = _backward(model, is_taken.nonzero().squeeze(1), pairs, worth)
+            optimizer.param_groups[0]["lr"] = RATE * (1 - step / STEPS)
+            optimizer.step()
+            optimizer.zero_grad()
+            task.update(step + 1, loss=f"{loss:.3f}")
+    with torch.no_grad():
+        embedding.copy_(EMBEDDING_SIZE * model.model.norm(embedding))
+    progress.note(
+        f"  first weights from {len(pairs.counts):,} pairs of tokens: loss {loss:.3f} "
+        f"({time.monotonic() - began:.1f} s)"
+    )
+
+
+def _backward(model: CausalLM, tokens: Tensor, pairs: Pairs, worth: Tensor) -> float:
+    """Loss of all pairs that begin with ``tokens`` (N,), each times its ``worth`` (V,).
+
+    Leaves the gradients of embedding and head in them. They are worked out by hand: few tokens
+    ever follow one, so that what is wanted of (N, V) probabilities is never spread out.
+    """
+    embedding, head = model.model.embed_tokens.weight, model.lm_head.weight
+    device = head.device
+    hidden = model.model.norm(embedding[tokens.to(device)])
+    hidden_gradient, head.grad, loss = torch.empty_like(hidden), torch.zeros_like(head), 0.0
+    with torch.no_grad():
+        size = max(1, LOGITS_AT_ONCE // len(head))
+        for start in range(0, len(tokens), size):
+            part = tokens[start : start + size]
+            rows, followers, counts = (torch.from_numpy(one) for one in pairs.after(part.numpy()))
+            wanted = (worth[part][rows] * counts).float()
+            totals = torch.zeros(len(part)).index_add_(0, rows, wanted).to(device)
+            places, wanted = (rows * len(head) + followers).to(device), wanted.to(device)
+            slopes = torch.softmax(hidden[start : start + size] @ head.t(), -1)
+            loss -= float(wanted @ slopes.view(-1)[places].clamp_min(1e-30).log())
+            slopes.mul_(totals[:, None]).view(-1).index_add_(0, places, wanted, alpha=-1)
+            torch.mm(slopes, head, out=hidden_gradient[start : start + size])
+            head.grad += slopes.t() @ hidden[start : start + size]
+    hidden.backward(hidden_gradient, inputs=[embedding])
+    return loss
+
+
+def fit_flops(vocabulary: int, width: int) -> float:
+    """Operations of :func:`fit_tables`."""
+    return 6.0 * STEPS * TOKENS_PER_STEP * vocabulary * width
+
+
+def draw_chances(counts: Tensor, wanted: float) -> Tensor:
+    """Chances to be taken that go with the root of the count and sum up to about ``wanted``.
+
+    By the root, frequent tokens are nearly always there, and rare ones often enough to be learnt.
+
+    Parameters
+    ----------
+    counts : Tensor
+        How often each token occurs (V,), float64; those that never do are never taken.
+    wanted : float
+        How many should be taken, on average; more than there are means all.
+    """
+    roots = counts.sqrt()
+    if wanted >= int((counts > 0).sum()):
+        return (counts > 0).double()
+    low, high = 0.0, float(wanted / roots[roots > 0].min())
+    while high - low > 1e-9 * high:  # the sum grows with the factor
+        factor = (low + high) / 2
+        is_too_few = float((factor * roots).clamp_max(1.0).sum()) < wanted
+        low, high = (factor, high) if is_too_few else (low, factor)
+    return (high * roots).clamp_max(1.0)

@@ -1,0 +1,81 @@
+"""What the training of a shape would come to: how it begins, what it reads and what it reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from modelwright.training.bigram_start import MOST_TOKENS
+from modelwright.training.forecast import Text
+from modelwright.training.names import StartName
+from modelwright.training.shapes import Shape
+
+MOST_START = 0.25
+"""Largest part of a training that its start from bigrams may take; else it starts at random."""
+
+START_SPEED = 0.5
+"""FLOP/s of the start from bigrams, over those of training."""
+
+COUNTED_PER_SECOND = 1e7
+"""Tokens of which the pairs are counted in a second."""
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """A training that could be.
+
+    Attributes
+    ----------
+    shape : Shape
+        Of the model.
+    start : {"random", "bigrams"}
+        Its first weights.
+    tokens : float
+        How many it is trained on.
+    """
+
+    shape: Shape
+    start: StartName
+    tokens: float
+
+    def bits_per_byte(self, text: Text) -> float:
+        """What it is expected to reach on held-out text."""
+        return text.bits_per_byte(self.shape.weights, self.tokens, self.start == "bigrams")
+
+
+def in_time(shape: Shape, seconds: float, text: Text) -> Prospect:
+    """So many seconds of pretraining with a shape that was timed, its start included."""
+    speed = START_SPEED * shape.tokens_per_second * shape.flops_per_token
+    start = shape.start_flops / speed + min(text.tokens, MOST_TOKENS) / COUNTED_PER_SECOND
+    if start > MOST_START * seconds:
+        return Prospect(shape, "random", shape.tokens_per_second * seconds)
+    return Prospect(shape, "bigrams", shape.tokens_per_second * (seconds - start))
+
+
+def on_tokens(shape: Shape, tokens: float) -> Prospect:
+    """A training on so many tokens, whatever its start takes."""
+    is_short = shape.start_flops > MOST_START * tokens * shape.flops_per_token
+    return Prospect(shape, "random" if is_short else "bigrams", tokens)
+
+
+def _best(prospects: Iterable[Prospect], text: Text) -> Prospect:
+    """The one that is expected to reach most."""
+    return min(prospects, key=lambda one: one.bits_per_byte(text))
+
+
+def best_in_time(shapes: list[Shape], seconds: float, text: Text) -> Prospect:
+    """The shape that is expected to reach most in so many seconds of pretraining."""
+    return _best((in_time(one, seconds, text) for one in shapes), text)
+
+
+def best_for_flops(shapes: list[Shape], flops: float, text: Text) -> Prospect:
+    """The shape that is expected to reach most with so many operations."""
+    return _best((on_tokens(one, flops / one.flops_per_token) for one in shapes), text)
+
+
+def largest_worthwhile(shapes: list[Shape], tokens: float, text: Text) -> Shape:
+    """The largest shape that no other could beat with the operations which it needs for this."""
+    for shape in reversed(shapes):
+        if best_for_flops(shapes, shape.flops_per_token * tokens, text).shape == shape:
+            return shape
+    return shapes[0]
