@@ -55,7 +55,7 @@ def main() -> int:
         flags = make_inputs(folder, "tuning.jsonl")
         train(folder / "teacher", {**flags, "seed": "1"})
         for objective, extra in (
-            ("next token", {}),
+            ("next token", {"start": "bigrams"}),
             ("distillation", {"teacher": str(folder / "teacher")}),
         ):
             began = time.monotonic()

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,13 @@ def test_weights_in_several_files(folder: Path, tiny_model: CausalLM) -> None:
     loaded = load_model(folder).state_dict()
     for name, tensor in tiny_model.state_dict().items():
         assert torch.equal(loaded[name], tensor)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_whoever_may_read_new_files_may_read_weights(tmp_path: Path) -> None:
+    (tmp_path / "usual").touch()
+    save_tensors({"a": torch.zeros(2)}, tmp_path / "weights")
+    assert (tmp_path / "weights").stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
 def test_a_missing_file_of_weights_is_named(folder: Path) -> None:

@@ -76,12 +76,14 @@ def test_chances_sum_up_to_what_is_wanted(numbers: list[int], wanted: int) -> No
 def test_gradients_are_those_of_the_mean_cross_entropy(monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = np.random.default_rng(0).integers(0, SIZE, 3000)
     monkeypatch.setattr(bigram_start, "LOGITS_AT_ONCE", 9 * 64)  # several parts
+    monkeypatch.setattr(bigram_start, "PRIOR", 0.0)
     model, pairs = small_model(), count_pairs(Tokens(tokens))
     with torch.no_grad():
         model.lm_head.weight.mul_(50)
     everything = torch.arange(SIZE)
     worth = torch.full((SIZE,), 1 / 2999, dtype=torch.float64)
-    mean = bigram_start._backward(model, everything, pairs, worth)
+    usual = torch.zeros(64)
+    mean = bigram_start._backward(model, everything, pairs, worth, usual)
     found = {name: value.grad for name, value in model.named_parameters()}
     reference = small_model()
     reference.load_state_dict(model.state_dict())
@@ -107,6 +109,22 @@ def test_the_tables_come_to_know_the_pairs(monkeypatch: pytest.MonkeyPatch) -> N
     fit_tables(model, pairs, 0, SilentProgress())
     assert mean_loss(model, table) == pytest.approx(entropy(table), rel=0.02)
     assert mean_loss(small_model(), table) > 2 * entropy(table)
+
+
+def test_what_is_rare_is_taken_to_be_like_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    tokens = generator.choice(SIZE, 400, p=generator.dirichlet(np.full(SIZE, 0.5)))
+    held_out = table_of(generator.permutation(tokens))
+    reached = []
+    for prior in (0.0, 30.0):
+        monkeypatch.setattr(bigram_start, "PRIOR", prior)
+        model = small_model()
+        fit_tables(model, count_pairs(Tokens(tokens)), 0, SilentProgress())
+        reached.append(mean_loss(model, held_out))
+    # In this text each token is as likely after any other.
+    shares = held_out.sum(0) / held_out.sum()
+    floor = -float((shares * np.log(np.where(shares > 0, shares, 1))).sum())
+    assert floor < reached[1] < floor + 0.2 < reached[0]
 
 
 def test_only_the_tables_change_and_always_alike() -> None:

@@ -39,6 +39,11 @@ TOKENS_PER_STEP = 1024
 RATE = 0.02
 """Adam's at the beginning; it falls to zero."""
 
+PRIOR = 30.0
+"""Pairs with tokens as they are spread over the whole text that are added to those of each token:
+what is rare is not learnt by heart (MacKay and Peto 1995, https://doi.org/10.1017/S1351324900000218).
+"""
+
 EMBEDDING_SIZE = 3.0
 """Root mean square of each embedding at the end. Norms take it away, so that it changes nothing but
 how much training changes: large ones move slowly, and the blocks' first words beside them count
@@ -125,12 +130,14 @@ def fit_tables(model: CausalLM, pairs: Pairs, seed: int, progress: Progress) -> 
     counts = torch.from_numpy(pairs.first_counts()).double()
     chances = draw_chances(counts, TOKENS_PER_STEP)
     worth = torch.where(counts > 0, 1 / (chances * counts.sum()), 0)  # of a pair in the loss
+    usual = torch.zeros(len(head), device=head.device)
+    usual[: len(counts)] = counts / counts.sum()
     optimizer = torch.optim.Adam([embedding, head], RATE, betas=(0.9, 0.95), fused=True)
     began = time.monotonic()
     with progress.task("fitting first weights to pairs of tokens", STEPS, "steps") as task:
         for step in range(STEPS):
             is_taken = torch.rand(len(chances), generator=generator, dtype=torch.float64) < chances
-            loss = _backward(model, is_taken.nonzero().squeeze(1), pairs, worth)
+            loss = _backward(model, is_taken.nonzero().squeeze(1), pairs, worth, usual)
             optimizer.param_groups[0]["lr"] = RATE * (1 - step / STEPS)
             optimizer.step()
             optimizer.zero_grad()
@@ -143,11 +150,12 @@ def fit_tables(model: CausalLM, pairs: Pairs, seed: int, progress: Progress) -> 
     )
 
 
-def _backward(model: CausalLM, tokens: Tensor, pairs: Pairs, worth: Tensor) -> float:
+def _backward(model: CausalLM, tokens: Tensor, pairs: Pairs, worth: Tensor, usual: Tensor) -> float:
     """Loss of all pairs that begin with ``tokens`` (N,), each times its ``worth`` (V,).
 
-    Leaves the gradients of embedding and head in them. They are worked out by hand: few tokens
-    ever follow one, so that what is wanted of (N, V) probabilities is never spread out.
+    Leaves the gradients of embedding and head in them, those of the prior included, which has the
+    shares ``usual`` (V,). They are worked out by hand: few tokens ever follow one, so that what is
+    wanted of (N, V) probabilities is never spread out.
     """
     embedding, head = model.model.embed_tokens.weight, model.lm_head.weight
     device = head.device
@@ -159,11 +167,13 @@ def _backward(model: CausalLM, tokens: Tensor, pairs: Pairs, worth: Tensor) -> f
             part = tokens[start : start + size]
             rows, followers, counts = (torch.from_numpy(one) for one in pairs.after(part.numpy()))
             wanted = (worth[part][rows] * counts).float()
-            totals = torch.zeros(len(part)).index_add_(0, rows, wanted).to(device)
+            prior = (PRIOR * worth[part]).float()
+            totals = prior.index_add(0, rows, wanted).to(device)
             places, wanted = (rows * len(head) + followers).to(device), wanted.to(device)
             slopes = torch.softmax(hidden[start : start + size] @ head.t(), -1)
             loss -= float(wanted @ slopes.view(-1)[places].clamp_min(1e-30).log())
-            slopes.mul_(totals[:, None]).view(-1).index_add_(0, places, wanted, alpha=-1)
+            slopes.mul_(totals[:, None]).addr_(prior.to(device), usual, alpha=-1)
+            slopes.view(-1).index_add_(0, places, wanted, alpha=-1)
             torch.mm(slopes, head, out=hidden_gradient[start : start + size])
             head.grad += slopes.t() @ hidden[start : start + size]
     hidden.backward(hidden_gradient, inputs=[embedding])
