@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 from modelwright.core.workspace import Workspace
+from modelwright.pipeline.recipe import load_recipe
+from modelwright.pipeline.runner import open_store
 
 
 def test_the_table(command, finished: Workspace) -> None:
@@ -48,3 +50,15 @@ def test_no_runs_yet(command, copied: Workspace) -> None:
     copied.artifacts_folder.rename(copied.root / "elsewhere")
     assert "no training runs yet" in command("runs", cwd=copied.root).output
     assert command("runs", "page", cwd=copied.root).exit_code == 2
+
+
+def test_what_a_killed_process_left_is_not_running(command, copied: Workspace) -> None:
+    finished = copied.artifact("finetune")
+    finished.path.rename(finished.path.with_name(finished.id + ".partial"))
+    store = open_store(load_recipe(copied.recipe), copied)
+    store.start_run("finetune", finished.id)
+    with copied.lock():  # somebody is at work
+        assert "running" in command("runs", cwd=copied.root).output
+    assert "running" not in command("runs", cwd=copied.root).output
+    assert store.runs()[-1].status == "interrupted"
+    store.close()

@@ -77,6 +77,30 @@ def test_a_text_that_is_read_too_often_is_said() -> None:
     assert warned == [True, False]
 
 
+def test_the_start_is_from_bigrams_unless_it_takes_too_much() -> None:
+    text = Text(tokens=1e7)
+    in_seconds = {
+        seconds: choose_for_time(shapes(2e11), seconds, False, text) for seconds in (2, 60)
+    }
+    assert in_seconds[2][0]["pretrain"]["start"] == "random"
+    assert in_seconds[60][0]["pretrain"]["start"] == "bigrams"
+    (shape,) = (
+        one
+        for one in shapes(2e11)
+        if (one.hidden_size, one.layers)
+        == (in_seconds[60][0]["pretrain"]["hidden_size"], in_seconds[60][0]["pretrain"]["layers"])
+    )
+    seen = in_seconds[60][2]["tokens"] / shape.tokens_per_second
+    assert 30 < seen < 59  # the start takes the rest
+    steps = {
+        count: choose_for_amount(Budget(count, "steps"), 2048, text)[0]["pretrain"]["start"]
+        for count in (3, 2000)
+    }
+    assert steps == {3: "random", 2000: "bigrams"}
+    largest = choose_for_amount(Budget(5e5, "tokens"), 150_000, text)[0]["pretrain"]
+    assert largest["start"] == "random"
+
+
 @pytest.mark.parametrize("text", ["200 steps", "3M tokens", "2 epochs", "1e15 FLOPs"])
 def test_a_fixed_amount_is_passed_on(text: str) -> None:
     choice = choose_for_amount(Budget.parse(text), 2048, NOVELS_TEXT)[0]

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from modelwright.cli.verbs import Verbs
+from modelwright.core.errors import ModelwrightError
 from modelwright.core.workspace import Workspace, find_workspace
 
 if TYPE_CHECKING:
+    from modelwright.core.store import Store
     from modelwright.studio.training_runs import TrainingRun
 
 COMMANDS = {
@@ -45,9 +48,17 @@ def runs_here() -> tuple[Workspace, list[TrainingRun]]:
     workspace = find_workspace(Path.cwd())
     store = open_store(load_recipe(workspace.recipe), workspace)
     try:
+        _settle(workspace, store)
         return workspace, training_runs(workspace, store.runs())
     finally:
         store.close()
+
+
+def _settle(workspace: Workspace, store: Store) -> None:
+    """Mark what a killed process left as running: where nobody holds the workspace, nobody runs."""
+    # Nor does it matter where nothing can be written: the list is shown as it is.
+    with suppress(ModelwrightError, OSError), workspace.lock():
+        store.mark_interrupted()
 
 
 def columns_for(summaries: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:

@@ -53,6 +53,12 @@ OFTEN = 4.0
 COMPILED_GAIN = 1.25
 """How many times as fast a CPU trains with compiled blocks, until the chosen shape is timed."""
 
+STARTS = {
+    "bigrams": "first weights from the text's bigrams",
+    "random": "random first weights: fitting them to bigrams would take too much of the training",
+}
+"""Why training starts so."""
+
 EVALUATION_SECONDS = 12.0
 TOKENIZER_BYTES_PER_SECOND = 3e6
 FINETUNE_SHARE = 0.35
@@ -258,6 +264,7 @@ def choose_for_time(shapes: list[Shape], seconds: float, has_examples: bool, tex
         "should get furthest in the time",
         f"pretraining {for_pretraining:.0f} s at {shape.tokens_per_second:,.0f} tokens/s: about "
         f"{tokens / 1e6:.2f}M tokens, {tokens / text.tokens:.1f} times the text",
+        STARTS[prospect.start],
         expectation(prospect, text),
     ]
     if tokens > OFTEN * text.tokens:
@@ -296,6 +303,7 @@ def choose_for_amount(budget: Budget, vocabulary: int, text: Text) -> Plan:
     reasons = [
         f"{shape.layers} layers, {shape.hidden_size} wide: the budget is {budget}, about "
         f"{tokens:,.0f} tokens",
+        STARTS[prospect.start],
         expectation(prospect, text),
     ]
     bits = round(prospect.bits_per_byte(text), 4)
