@@ -158,7 +158,7 @@ def test_interpolation() -> None:
     assert [interpolate(points, x) for x in (-1, 0, 1, 3, 9)] == [1.0, 1.0, 2.0, 3.0, 3.0]
 
 
-@pytest.mark.parametrize(("seconds", "count"), [(600.0, 2), (36_000.0, 3)])
+@pytest.mark.parametrize(("seconds", "count"), [(300.0, 2), (36_000.0, 3)])
 def test_timing_ends_when_no_larger_shape_would_be_chosen(
     monkeypatch: pytest.MonkeyPatch, seconds: float, count: int
 ) -> None:
