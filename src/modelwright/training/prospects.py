@@ -13,9 +13,6 @@ from modelwright.training.shapes import Shape
 MOST_START = 0.25
 """Largest part of a training that its start from bigrams may take; else it starts at random."""
 
-START_SPEED = 0.5
-"""FLOP/s of the start from bigrams, over those of training."""
-
 COUNTED_PER_SECOND = 1e7
 """Tokens of which the pairs are counted in a second."""
 
@@ -45,8 +42,9 @@ class Prospect:
 
 def in_time(shape: Shape, seconds: float, text: Text) -> Prospect:
     """So many seconds of pretraining with a shape that was timed, its start included."""
-    speed = START_SPEED * shape.tokens_per_second * shape.flops_per_token
-    start = shape.start_flops / speed + min(text.tokens, MOST_TOKENS) / COUNTED_PER_SECOND
+    counting = min(text.tokens, MOST_TOKENS) / COUNTED_PER_SECOND
+    # The fit computes about as fast as training does.
+    start = counting + shape.start_flops / (shape.tokens_per_second * shape.flops_per_token)
     if start > MOST_START * seconds:
         return Prospect(shape, "random", shape.tokens_per_second * seconds)
     return Prospect(shape, "bigrams", shape.tokens_per_second * (seconds - start))
