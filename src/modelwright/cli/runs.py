@@ -48,17 +48,18 @@ def runs_here() -> tuple[Workspace, list[TrainingRun]]:
     workspace = find_workspace(Path.cwd())
     store = open_store(load_recipe(workspace.recipe), workspace)
     try:
-        _settle(workspace, store)
+        settle(workspace, store)
         return workspace, training_runs(workspace, store.runs())
     finally:
         store.close()
 
 
-def _settle(workspace: Workspace, store: Store) -> None:
+def settle(workspace: Workspace, store: Store) -> None:
     """Mark what a killed process left as running: where nobody holds the workspace, nobody runs."""
-    # Nor does it matter where nothing can be written: the list is shown as it is.
-    with suppress(ModelwrightError, OSError), workspace.lock():
-        store.mark_interrupted()
+    if any(run.status == "running" for run in store.runs()):
+        # Where nothing can be written, they are shown as they are.
+        with suppress(ModelwrightError, OSError), workspace.lock():
+            store.mark_interrupted()
 
 
 def columns_for(summaries: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:

@@ -71,10 +71,12 @@ def _print_check(artifact: Artifact) -> None:
 
 
 def _show_runs(workspace: Workspace) -> None:
+    from modelwright.cli.runs import settle
     from modelwright.pipeline.recipe import load_recipe
     from modelwright.pipeline.runner import open_store
 
     store = open_store(load_recipe(workspace.recipe), workspace)
+    settle(workspace, store)
     for run in store.runs():
         message = f"  {run.message.splitlines()[0]}" if run.message else ""
         click.echo(f"  {run.id:>4}  {run.started}  {run.artifact:<26} {run.status}{message}")

@@ -170,11 +170,10 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
         If it cannot be written for another reason.
     """
     temporary = path.with_name(path.name + PARTIAL_SUFFIX)
-    temporary.touch()
-    mode = (
-        temporary.stat().st_mode
-    )  # as new files have it here; the library's are the owner's alone
     try:
+        temporary.unlink(missing_ok=True)
+        temporary.touch()
+        mode = temporary.stat().st_mode  # of new files here; the library's are its owner's alone
         save_file(tensors, temporary, metadata={"format": "pt"})
         temporary.chmod(mode)
     except SafetensorError as error:

@@ -9,7 +9,6 @@ while a short training reads a small part of the text and spends most of its tim
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,15 +19,13 @@ from torch import Tensor
 from modelwright.core.progress import Progress
 from modelwright.models.transformer import CausalLM
 from modelwright.tokens.shards import TokenShards
+from modelwright.training.cross_entropy import row_chunks
 
-MOST_TOKENS = 1 << 26
+MOST_TOKENS = 1 << 25
 """Tokens of the text that are counted; more would tell little more."""
 
 PIECE = 1 << 22
 """Tokens that are counted at once."""
-
-LOGITS_AT_ONCE = 1 << 21
-"""As in :mod:`modelwright.training.cross_entropy`: they stay in the cache."""
 
 STEPS = 200
 """Optimizer steps of the fit."""
@@ -45,9 +42,9 @@ what is rare is not learnt by heart (MacKay and Peto 1995, https://doi.org/10.10
 """
 
 EMBEDDING_SIZE = 3.0
-"""Root mean square of each embedding at the end. Norms take it away, so that it changes nothing but
-how much training changes: large ones move slowly, and the blocks' first words beside them count
-little."""
+"""Root mean square of the embeddings of tokens that occur. Norms take it away, so that it changes
+nothing but how much training changes: large ones turn slowly, and what the blocks add beside them
+counts little at first. Tokens that do not occur stay small, so that fine-tuning soon turns them."""
 
 
 @dataclass(frozen=True)
@@ -88,31 +85,29 @@ class Pairs:
         return rows, self.followers[places], self.counts[places]
 
 
-def count_pairs(shards: TokenShards) -> Pairs:
+def count_pairs(shards: TokenShards, progress: Progress) -> Pairs:
     """Count which token follows which, in the first :data:`MOST_TOKENS` of a split."""
-    size = shards.vocabulary_size
+    size, total = shards.vocabulary_size, min(MOST_TOKENS, shards.tokens)
     codes, counts = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    for tokens in _pieces(shards):
-        new_codes, new_counts = np.unique(tokens[:-1] * size + tokens[1:], return_counts=True)
-        codes, places = np.unique(np.concatenate([codes, new_codes]), return_inverse=True)
-        sums = np.bincount(places, np.concatenate([counts, new_counts]))
-        counts = sums.astype(np.int64)
+    with progress.task("counting pairs of tokens", total, "tokens") as task:
+        for start in range(0, total - 1, PIECE):
+            # Each piece begins with the last token of the one before.
+            tokens = shards.read(start, min(PIECE + 1, total - start))
+            new_codes, new_counts = np.unique(tokens[:-1] * size + tokens[1:], return_counts=True)
+            codes, places = np.unique(np.concatenate([codes, new_codes]), return_inverse=True)
+            sums = np.bincount(places, np.concatenate([counts, new_counts]))
+            counts = sums.astype(np.int64)
+            task.update(min(total, start + PIECE + 1))
     first, followers = np.divmod(codes, size)
     return Pairs(np.searchsorted(first, np.arange(size + 1)), followers, counts)
-
-
-def _pieces(shards: TokenShards) -> Iterator[npt.NDArray[np.int64]]:
-    """Tokens in pieces; each begins with the last token of the one before."""
-    total = min(MOST_TOKENS, shards.tokens)
-    for start in range(0, total - 1, PIECE):
-        yield shards.read(start, min(PIECE + 1, total - start))
 
 
 def fit_tables(model: CausalLM, pairs: Pairs, seed: int, progress: Progress) -> None:
     """Train a new model's embedding and output head on pairs.
 
-    Minimises the mean cross-entropy of the second token over all pairs. A step takes some of the
-    first tokens, each with all that follows it; those that were unlikely to be taken count more.
+    Minimises the mean cross-entropy of the second token over all pairs and :data:`PRIOR`. A step
+    takes some of the first tokens, each with all that follows it; those that were unlikely to be
+    taken count more.
 
     Parameters
     ----------
@@ -143,7 +138,8 @@ def fit_tables(model: CausalLM, pairs: Pairs, seed: int, progress: Progress) -> 
             optimizer.zero_grad()
             task.update(step + 1, loss=f"{loss:.3f}")
     with torch.no_grad():
-        embedding.copy_(EMBEDDING_SIZE * model.model.norm(embedding))
+        known = (counts > 0).nonzero().squeeze(1).to(head.device)
+        embedding[known] = EMBEDDING_SIZE * model.model.norm(embedding[known])
     progress.note(
         f"  first weights from {len(pairs.counts):,} pairs of tokens: loss {loss:.3f} "
         f"({time.monotonic() - began:.1f} s)"
@@ -160,29 +156,29 @@ def _backward(model: CausalLM, tokens: Tensor, pairs: Pairs, worth: Tensor, usua
     embedding, head = model.model.embed_tokens.weight, model.lm_head.weight
     device = head.device
     hidden = model.model.norm(embedding[tokens.to(device)])
-    hidden_gradient, head.grad, loss = torch.empty_like(hidden), torch.zeros_like(head), 0.0
+    hidden_gradient, head.grad = torch.empty_like(hidden), torch.zeros_like(head)
+    loss = torch.zeros((), device=device)
     with torch.no_grad():
-        size = max(1, LOGITS_AT_ONCE // len(head))
-        for start in range(0, len(tokens), size):
-            part = tokens[start : start + size]
-            rows, followers, counts = (torch.from_numpy(one) for one in pairs.after(part.numpy()))
-            wanted = (worth[part][rows] * counts).float()
-            prior = (PRIOR * worth[part]).float()
+        for part in row_chunks(hidden, head):
+            firsts = tokens[part]
+            rows, followers, counts = (torch.from_numpy(one) for one in pairs.after(firsts.numpy()))
+            wanted = (worth[firsts][rows] * counts).float()
+            prior = (PRIOR * worth[firsts]).float()
             totals = prior.index_add(0, rows, wanted).to(device)
             places, wanted = (rows * len(head) + followers).to(device), wanted.to(device)
-            slopes = torch.softmax(hidden[start : start + size] @ head.t(), -1)
-            loss -= float(wanted @ slopes.view(-1)[places].clamp_min(1e-30).log())
+            slopes = torch.softmax(hidden[part] @ head.t(), -1)
+            loss -= wanted @ slopes.view(-1)[places].clamp_min(1e-30).log()
             slopes.mul_(totals[:, None]).addr_(prior.to(device), usual, alpha=-1)
             slopes.view(-1).index_add_(0, places, wanted, alpha=-1)
-            torch.mm(slopes, head, out=hidden_gradient[start : start + size])
-            head.grad += slopes.t() @ hidden[start : start + size]
+            torch.mm(slopes, head, out=hidden_gradient[part])
+            head.grad.addmm_(slopes.t(), hidden[part])
     hidden.backward(hidden_gradient, inputs=[embedding])
-    return loss
+    return float(loss)
 
 
 def fit_flops(vocabulary: int, width: int) -> float:
     """Operations of :func:`fit_tables`."""
-    return 6.0 * STEPS * TOKENS_PER_STEP * vocabulary * width
+    return 6.0 * STEPS * min(vocabulary, TOKENS_PER_STEP) * vocabulary * width
 
 
 def draw_chances(counts: Tensor, wanted: float) -> Tensor:

@@ -139,7 +139,8 @@ class Horizon:
         """Estimate of the training time that is left after ``step`` steps."""
         if self.total_steps is not None:
             # The mean of all: the latest steps alone would make much of a pause between them.
-            mean = (self.seconds - self.first_seconds) / (step - 1) if step > 1 else self.seconds
+            rest = self.seconds - self.first_seconds
+            mean = rest / (step - 1) if step > 1 else self.seconds_per_step
             return (self.total_steps - step) * mean
         assert self.seconds_limit is not None  # one of the two limits is always set
         return max(0.0, self.seconds_limit - self.seconds)

@@ -22,6 +22,7 @@ from modelwright.training.budget import Budget
 from modelwright.training.choice import FILE
 from modelwright.training.compiling import should_compile
 from modelwright.training.forecast import SAMPLE_BYTES, Text, difficulty
+from modelwright.training.names import StartName
 from modelwright.training.prospects import (
     Prospect,
     best_for_flops,
@@ -55,9 +56,9 @@ COMPILED_GAIN = 1.25
 
 STARTS = {
     "bigrams": "first weights from the text's bigrams",
-    "random": "random first weights: fitting them to bigrams would take too much of the training",
+    "random": "random first weights",
 }
-"""Why training starts so."""
+"""In words."""
 
 EVALUATION_SECONDS = 12.0
 TOKENIZER_BYTES_PER_SECOND = 3e6
@@ -97,15 +98,17 @@ def dial(job: Job[DialSettings]) -> Outcome:
 
         def choose(candidates: list[Shape]) -> Shape:
             seconds = pretrain_seconds(seconds_left(), has_examples)
-            return best_in_time(candidates, seconds, text).shape
+            return best_in_time(candidates, seconds, text, job.settings.start).shape
 
         shapes = time_shapes(vocabulary, job.progress, choose)
         compiled = _as_compiled(job, shapes, vocabulary, seconds_left(), has_examples, text)
-        plan = choose_for_time(compiled or shapes, seconds_left(), has_examples, text)
+        plan = choose_for_time(
+            compiled or shapes, seconds_left(), has_examples, text, job.settings.start
+        )
         if compiled:
             plan[0]["pretrain"]["compile"] = True
     else:
-        plan = choose_for_amount(budget, vocabulary, text)
+        plan = choose_for_amount(budget, vocabulary, text, job.settings.start)
     choice, reasons, _ = plan
     why = "the teacher's"
     if teacher is None:
@@ -232,7 +235,8 @@ def _as_compiled(
     finds it. The others are taken to gain as much.
     """
     guessed = [shape.faster(COMPILED_GAIN) for shape in shapes]
-    choice = choose_for_time(guessed, seconds, has_examples, text)[0]["pretrain"]
+    start = job.settings.start
+    choice = choose_for_time(guessed, seconds, has_examples, text, start)[0]["pretrain"]
     budget = Budget.parse(choice["budget"])
     if not should_compile(None, pick_device("auto"), budget, has_one_shape=True):
         return []
@@ -251,11 +255,17 @@ def pretrain_seconds(seconds: float, has_examples: bool) -> float:
     return (1.0 - FINETUNE_SHARE) * seconds if has_examples else seconds
 
 
-def choose_for_time(shapes: list[Shape], seconds: float, has_examples: bool, text: Text) -> Plan:
+def choose_for_time(
+    shapes: list[Shape],
+    seconds: float,
+    has_examples: bool,
+    text: Text,
+    start: StartName | None = None,
+) -> Plan:
     """The shape that is expected to get furthest in the time."""
     for_pretraining = pretrain_seconds(seconds, has_examples)
     finetune_seconds = seconds - for_pretraining
-    prospect = best_in_time(shapes, for_pretraining, text)
+    prospect = best_in_time(shapes, for_pretraining, text, start)
     shape, tokens = prospect.shape, prospect.tokens
     choice = choice_for(prospect, f"{for_pretraining:.1f} seconds")
     choice["finetune"]["budget"] = f"{max(finetune_seconds, 1.0):.1f} seconds"
@@ -284,18 +294,21 @@ def choose_for_time(shapes: list[Shape], seconds: float, has_examples: bool, tex
     return choice, reasons, expected
 
 
-def choose_for_amount(budget: Budget, vocabulary: int, text: Text) -> Plan:
+def choose_for_amount(
+    budget: Budget, vocabulary: int, text: Text, start: StartName | None = None
+) -> Plan:
     """Sizes for a fixed amount of pretraining; no timing, so the result is always the same."""
     shapes = shapes_for(vocabulary)
     if budget.unit == "FLOPs":
-        prospect = best_for_flops(shapes, budget.amount, text)
+        prospect = best_for_flops(shapes, budget.amount, text, start)
     else:
         tokens = {
             "steps": budget.amount * STEP_ROWS * SEQUENCE_LENGTH,
             "tokens": budget.amount,
             "epochs": budget.amount * text.tokens,
         }[budget.unit]
-        prospect = on_tokens(largest_worthwhile(shapes, tokens, text), tokens)
+        shape = largest_worthwhile(shapes, tokens, text, start)
+        prospect = on_tokens(shape, tokens, start)
     shape, tokens = prospect.shape, prospect.tokens
     rows = STEP_ROWS if budget.unit == "steps" else None
     choice = choice_for(prospect, str(budget), rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from modelwright.core.files import write_text
 from modelwright.core.job import Job, Outcome
 from modelwright.core.settings import chosen
 from modelwright.models.config import TransformerConfig
-from modelwright.models.device import pick_device, pick_precision
+from modelwright.models.device import pick_device, pick_precision, use_all_cores
 from modelwright.models.families.table import in_family
 from modelwright.models.pretrained import (
     load_config,
@@ -35,7 +36,9 @@ from modelwright.training.bigram_start import count_pairs, fit_tables
 from modelwright.training.callbacks.early_stopping import check_measured
 from modelwright.training.checkpoint import CHECKPOINTS, newest_step
 from modelwright.training.fit import fit
+from modelwright.training.heap import kept_heap
 from modelwright.training.memory import check_weights_fit
+from modelwright.training.names import StartName
 from modelwright.training.objectives.distillation import distillation
 from modelwright.training.objectives.next_token import next_token
 from modelwright.training.objectives.objective import Objective
@@ -114,6 +117,10 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
             "validation_bits_per_byte": bits_per_byte(loss, held_out, tokenizer),
         }
 
+    start = _start_used(settings, model, base)
+    if start != (settings.start or start):
+        job.progress.note("  random first weights: bigrams take an output head of its own")
+    spent = _fit_start(job, model, train, world) if start == "bigrams" else 0.0
     fitted = fit(
         job,
         settings,
@@ -124,7 +131,7 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
         settings.validation_count,
         config.flops_per_token(length),
         _samples(model, tokenizer, settings, world),
-        spent_seconds=0.0 if base else _start(job, model, train, world),
+        spent_seconds=spent,
     )
     save_trained(model, tokenizer_artifact, job, world)
     return Outcome(
@@ -140,7 +147,12 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
             **fitted.memory,
             **fitted.measures,
         },
-        settings={"sequence_length": length, **_shape(config), **fitted.settings},
+        settings={
+            "sequence_length": length,
+            **({} if base else {"start": start}),
+            **_shape(config),
+            **fitted.settings,
+        },
     )
 
 
@@ -169,30 +181,37 @@ def _first_model(
         model = CausalLM(config)
         initialise(model, settings.seed)
         return model
-    asked = [name for name in (*SHAPE, "start") if getattr(settings, name) != _default(name)]
+    asked = [name for name in SHAPE if getattr(settings, name) != _default(name)]
     if asked:
         raise UsageError(f"'{asked[0]}' is that of the base model", fix="leave it out")
+    if settings.start is not None:
+        raise UsageError("a base model has its weights: 'start' is of no use", fix="leave it out")
     model = load_model(base.path).train()
     check_trainable(model)
     _check_vocabulary(model, tokenizer, base)
     return model
 
 
-def _start(job: Job[PretrainSettings], model: CausalLM, shards: TokenShards, world: World) -> float:
-    """Give a new model the first weights that were asked for; returns the seconds that it took."""
-    settings = job.settings
-    if settings.start != "bigrams" or newest_step(job.scratch / CHECKPOINTS) is not None:
-        return 0.0
-    if model.config.tie_word_embeddings:
-        job.progress.note(
-            "  random first weights: to start from bigrams takes an output head of its own"
-        )
-        return 0.0
+def _fit_start(
+    job: Job[PretrainSettings], model: CausalLM, shards: TokenShards, world: World
+) -> float:
+    """Fit a new model's first weights to bigrams; returns the seconds that it took."""
+    if newest_step(job.scratch / CHECKPOINTS) is not None:
+        return 0.0  # the checkpoint has the weights
     began = time.monotonic()
-    model.to(pick_device(settings.device))
-    fit_tables(model, count_pairs(shards), settings.seed, job.progress)
+    use_all_cores()
+    device = pick_device(job.settings.device)
+    model.to(device)
+    with kept_heap() if device.type == "cpu" else nullcontext():
+        fit_tables(model, count_pairs(shards, job.progress), job.settings.seed, job.progress)
     (seconds,) = world.sum(time.monotonic() - began if world.is_leader else 0.0)
     return seconds
+
+
+def _start_used(settings: PretrainSettings, model: CausalLM, base: Artifact | None) -> StartName:
+    """The first weights of this model, as far as they can be what was asked for."""
+    is_possible = base is None and not model.config.tie_word_embeddings
+    return "bigrams" if settings.start == "bigrams" and is_possible else "random"
 
 
 def _default(name: str) -> Any:

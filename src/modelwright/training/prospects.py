@@ -40,40 +40,52 @@ class Prospect:
         return text.bits_per_byte(self.shape.weights, self.tokens, self.start == "bigrams")
 
 
-def in_time(shape: Shape, seconds: float, text: Text) -> Prospect:
-    """So many seconds of pretraining with a shape that was timed, its start included."""
+def in_time(shape: Shape, seconds: float, text: Text, start: StartName | None) -> Prospect:
+    """So many seconds of pretraining with a shape that was timed, its start included.
+
+    ``start`` is what was asked for; None is bigrams, unless that takes too much of the time.
+    """
     counting = min(text.tokens, MOST_TOKENS) / COUNTED_PER_SECOND
     # The fit computes about as fast as training does.
-    start = counting + shape.start_flops / (shape.tokens_per_second * shape.flops_per_token)
-    if start > MOST_START * seconds:
-        return Prospect(shape, "random", shape.tokens_per_second * seconds)
-    return Prospect(shape, "bigrams", shape.tokens_per_second * (seconds - start))
+    took = counting + shape.start_flops / (shape.tokens_per_second * shape.flops_per_token)
+    if start is None:
+        start = "random" if took > MOST_START * seconds else "bigrams"
+    left = seconds if start == "random" else max(1.0, seconds - took)
+    return Prospect(shape, start, shape.tokens_per_second * left)
 
 
-def on_tokens(shape: Shape, tokens: float) -> Prospect:
-    """A training on so many tokens, whatever its start takes."""
-    is_short = shape.start_flops > MOST_START * tokens * shape.flops_per_token
-    return Prospect(shape, "random" if is_short else "bigrams", tokens)
+def on_tokens(shape: Shape, tokens: float, start: StartName | None) -> Prospect:
+    """A training on so many tokens, its start not included; ``start`` as for :func:`in_time`."""
+    if start is None:
+        is_short = shape.start_flops > MOST_START * tokens * shape.flops_per_token
+        start = "random" if is_short else "bigrams"
+    return Prospect(shape, start, tokens)
+
+
+def best_in_time(
+    shapes: list[Shape], seconds: float, text: Text, start: StartName | None = None
+) -> Prospect:
+    """The shape that is expected to reach most in so many seconds of pretraining."""
+    return _best((in_time(one, seconds, text, start) for one in shapes), text)
+
+
+def best_for_flops(
+    shapes: list[Shape], flops: float, text: Text, start: StartName | None = None
+) -> Prospect:
+    """The shape that is expected to reach most with so many operations."""
+    return _best((on_tokens(one, flops / one.flops_per_token, start) for one in shapes), text)
+
+
+def largest_worthwhile(
+    shapes: list[Shape], tokens: float, text: Text, start: StartName | None = None
+) -> Shape:
+    """The largest shape that no other could beat with the operations which it needs for this."""
+    for shape in reversed(shapes):
+        if best_for_flops(shapes, shape.flops_per_token * tokens, text, start).shape == shape:
+            return shape
+    return shapes[0]
 
 
 def _best(prospects: Iterable[Prospect], text: Text) -> Prospect:
     """The one that is expected to reach most."""
     return min(prospects, key=lambda one: one.bits_per_byte(text))
-
-
-def best_in_time(shapes: list[Shape], seconds: float, text: Text) -> Prospect:
-    """The shape that is expected to reach most in so many seconds of pretraining."""
-    return _best((in_time(one, seconds, text) for one in shapes), text)
-
-
-def best_for_flops(shapes: list[Shape], flops: float, text: Text) -> Prospect:
-    """The shape that is expected to reach most with so many operations."""
-    return _best((on_tokens(one, flops / one.flops_per_token) for one in shapes), text)
-
-
-def largest_worthwhile(shapes: list[Shape], tokens: float, text: Text) -> Shape:
-    """The largest shape that no other could beat with the operations which it needs for this."""
-    for shape in reversed(shapes):
-        if best_for_flops(shapes, shape.flops_per_token * tokens, text).shape == shape:
-            return shape
-    return shapes[0]

@@ -36,6 +36,11 @@ class DialSettings(Settings):
         "5 minutes",
         description="time for the whole run, or the amount of pretraining in steps or tokens",
     )
+    start: StartName | None = Field(
+        None,
+        description="first weights of a new model, random or from bigrams; by default from bigrams "
+        "unless that would take too much of the training",
+    )
 
 
 class LoopSettings(Settings):
