@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,7 @@ def test_where_the_head_is_the_embedding_the_start_is_random(
         assert result.exit_code == 0, result.errors
         assert "random first weights" in result.errors
         assert load_config(out).tie_word_embeddings
+        assert json.loads((out / "manifest.json").read_text())["settings"]["start"] == "random"
 
 
 def test_a_base_has_first_weights(
@@ -99,4 +101,15 @@ def test_a_base_has_first_weights(
     given = [*arguments[:9], "--start", "bigrams", "--out", str(tmp_path / "more")]
     result = command(*given, "--base", str(base))
     assert result.exit_code == 2
-    assert "'start'" in result.errors
+    assert "a base model has its weights" in result.errors
+
+
+def test_the_start_counts_as_training_time(
+    command: Command, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "fit_tables", lambda *_: time.sleep(2))
+    given = [*arguments, "--budget", "1 seconds", "--out", str(tmp_path / "model")]
+    assert command(*given, "--start", "bigrams").exit_code == 0
+    manifest = json.loads((tmp_path / "model" / "manifest.json").read_text())
+    assert manifest["metrics"]["training_seconds"] > 2
+    assert manifest["counts"]["steps"] == 1

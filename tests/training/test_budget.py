@@ -85,3 +85,24 @@ def test_warm_up_and_decay() -> None:
     assert rates[-1] == pytest.approx(0.01)
     assert min(rates) > 0
     assert all(a >= b for a, b in pairwise(rates[50:]))
+
+
+def test_what_came_before_the_first_step_is_not_expected_again() -> None:
+    horizon = Horizon(100, None, seconds=20.0)
+    left = []
+    for step in range(3):
+        horizon.advance(step, 0.5)
+        left.append(horizon.seconds_left(step + 1))
+    assert left == [pytest.approx(0.5 * (100 - step)) for step in (1, 2, 3)]
+    assert horizon.seconds == pytest.approx(21.5)
+
+
+def test_what_came_before_the_first_step_is_taken_off_the_time() -> None:
+    horizon = Horizon(None, 12.0, seconds=9.0)
+    horizon.advance(0, 0.5)
+    assert horizon.seconds_left(1) == pytest.approx(2.5)
+    steps = 1
+    while not horizon.is_over:
+        horizon.advance(steps, 0.5)
+        steps += 1
+    assert steps <= 6

@@ -11,6 +11,8 @@ from modelwright.core.errors import InputError, UsageError
 from modelwright.core.job import Job
 from modelwright.core.progress import SilentProgress
 from modelwright.models.config import TransformerConfig
+from modelwright.pipeline.recipe import load_recipe
+from modelwright.pipeline.stages import STAGES, settings_of
 from modelwright.training import dial
 from modelwright.training import shapes as shapes_module
 from modelwright.training.budget import Budget
@@ -99,6 +101,41 @@ def test_the_start_is_from_bigrams_unless_it_takes_too_much() -> None:
     assert steps == {3: "random", 2000: "bigrams"}
     largest = choose_for_amount(Budget(5e5, "tokens"), 150_000, text)[0]["pretrain"]
     assert largest["start"] == "random"
+
+
+def test_a_start_that_was_asked_for_is_kept_with_its_rates() -> None:
+    by_time = {
+        start: choose_for_time(shapes(2e11), 60, False, NOVELS_TEXT, start)[0]["pretrain"]
+        for start in ("random", "bigrams")
+    }
+    by_steps = {
+        start: choose_for_amount(Budget(200, "steps"), 2048, NOVELS_TEXT, start)[0]["pretrain"]
+        for start in ("random", "bigrams")
+    }
+    for choices in (by_time, by_steps):
+        assert [choices[start]["start"] for start in choices] == ["random", "bigrams"]
+        assert choices["random"]["learning_rate"] > 1.5 * choices["bigrams"]["learning_rate"]
+
+
+@pytest.mark.parametrize(
+    ("pretrain", "start"),
+    [
+        ("{}", None),
+        ("{family: gpt2}", "random"),
+        ("{tie_embeddings: true}", "random"),
+        ("{family: gpt2, start: bigrams, tie_embeddings: false}", "bigrams"),
+        ("{start: random}", "random"),
+    ],
+)
+def test_the_dial_hears_which_start_there_can_be(
+    tmp_path: Path, pretrain: str, start: str | None
+) -> None:
+    path = tmp_path / "modelwright.yaml"
+    path.write_text(f"collect: {{sources: [a]}}\npretrain: {pretrain}\n")
+    (stage,) = (one for one in STAGES if one.name == "dial")
+    settings = settings_of(stage, load_recipe(path))
+    assert isinstance(settings, DialSettings)
+    assert settings.start == start
 
 
 @pytest.mark.parametrize("text", ["200 steps", "3M tokens", "2 epochs", "1e15 FLOPs"])

@@ -21,7 +21,10 @@ def test_larger_models_and_more_tokens_reach_more() -> None:
 
 
 def test_the_law_is_near_the_points_that_it_was_fitted_to() -> None:
-    for line in POINTS.read_text().splitlines():
+    lines = POINTS.read_text().splitlines()
+    starts = {json.loads(line)["point"]["start"] for line in lines}
+    assert starts == {"random", "bigrams"}
+    for line in lines:
         figure = json.loads(line)
         shape = figure["point"]
         weights = shape_config(shape["hidden_size"], shape["layers"], 4096).matrix_weights()

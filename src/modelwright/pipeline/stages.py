@@ -24,7 +24,6 @@ from modelwright.export.settings import ExportSettings
 from modelwright.pipeline.recipe import Recipe
 from modelwright.tokens.settings import ShardsSettings, TokenizerSettings
 from modelwright.training.alignment.settings import AlignSettings, RewardModelSettings
-from modelwright.training.names import StartName
 from modelwright.training.settings import (
     DialSettings,
     FinetuneSettings,
@@ -301,17 +300,10 @@ def stages_of(recipe: Recipe, until: str | None = None) -> list[Stage]:
 def settings_of(stage: Stage, recipe: Recipe) -> Settings:
     """The stage's part of a recipe."""
     if stage.name == "dial":
-        return DialSettings(budget=recipe.budget, start=_start_of(recipe.pretrain))
+        return DialSettings(budget=recipe.budget, start=recipe.pretrain.only_start)
     settings = getattr(recipe, stage.name)
     assert isinstance(settings, Settings)  # the recipe has a part for each stage; tested
     return settings
-
-
-def _start_of(settings: PretrainSettings) -> StartName | None:
-    """The first weights that the recipe leaves room for; None is any."""
-    if settings.start is None and (settings.tie_embeddings or settings.family == "gpt2"):
-        return "random"
-    return settings.start
 
 
 def load_function(stage: Stage) -> Callable[[Job[Any]], Outcome]:

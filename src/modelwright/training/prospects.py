@@ -10,8 +10,11 @@ from modelwright.training.forecast import Text
 from modelwright.training.names import StartName
 from modelwright.training.shapes import Shape
 
+LEAST_LEFT = 0.6
+"""Least part of the time that a start from bigrams must leave; else training starts at random."""
+
 MOST_START = 0.25
-"""Largest part of a training that its start from bigrams may take; else it starts at random."""
+"""Largest part of the operations of a training that its start from bigrams may take, likewise."""
 
 COUNTED_PER_SECOND = 1e7
 """Tokens of which the pairs are counted in a second."""
@@ -40,18 +43,22 @@ class Prospect:
         return text.bits_per_byte(self.shape.weights, self.tokens, self.start == "bigrams")
 
 
-def in_time(shape: Shape, seconds: float, text: Text, start: StartName | None) -> Prospect:
+def in_time(
+    shape: Shape, seconds: float, text: Text, start: StartName | None = None
+) -> list[Prospect]:
     """So many seconds of pretraining with a shape that was timed, its start included.
 
-    ``start`` is what was asked for; None is bigrams, unless that takes too much of the time.
+    With the ``start`` that was asked for; without, with either for which there is time.
     """
     counting = min(text.tokens, MOST_TOKENS) / COUNTED_PER_SECOND
     # The fit computes about as fast as training does.
     took = counting + shape.start_flops / (shape.tokens_per_second * shape.flops_per_token)
-    if start is None:
-        start = "random" if took > MOST_START * seconds else "bigrams"
-    left = seconds if start == "random" else max(1.0, seconds - took)
-    return Prospect(shape, start, shape.tokens_per_second * left)
+    at_random = Prospect(shape, "random", shape.tokens_per_second * seconds)
+    left = max(seconds - took, LEAST_LEFT * seconds)
+    from_bigrams = Prospect(shape, "bigrams", shape.tokens_per_second * left)
+    if start is not None:
+        return [at_random if start == "random" else from_bigrams]
+    return [at_random, from_bigrams] if seconds - took == left else [at_random]
 
 
 def on_tokens(shape: Shape, tokens: float, start: StartName | None) -> Prospect:
@@ -66,7 +73,8 @@ def best_in_time(
     shapes: list[Shape], seconds: float, text: Text, start: StartName | None = None
 ) -> Prospect:
     """The shape that is expected to reach most in so many seconds of pretraining."""
-    return _best((in_time(one, seconds, text, start) for one in shapes), text)
+    prospects = (one for shape in shapes for one in in_time(shape, seconds, text, start))
+    return _best(prospects, text)
 
 
 def best_for_flops(

@@ -168,6 +168,13 @@ class PretrainSettings(LoopSettings):
     )
 
     @property
+    def only_start(self) -> StartName | None:
+        """The start that is asked for, or the only one that is possible; None if either is."""
+        if self.start is None and (self.tie_embeddings or self.family == "gpt2"):
+            return "random"
+        return self.start
+
+    @property
     def ties_embeddings(self) -> bool:
         """Whether a new model's embedding is its output head, too."""
         if self.tie_embeddings is None:

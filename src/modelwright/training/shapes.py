@@ -40,7 +40,7 @@ TIMED_ROWS = {"cpu": 8, "cuda": 128, "mps": 32}
 
 SECONDS_PER_TIMING = 1.2
 
-MOST_GAIN = {"cpu": 2.5, "cuda": 8.0, "mps": 8.0}
+MOST_GAIN = {"cpu": 1.5, "cuda": 8.0, "mps": 8.0}
 """How many times the FLOP/s of a shape that was timed a larger one may reach. Guesses: on two cores
 with AVX2 it is about 1.1, more where products of narrow matrices are far from the peak. If it is
 more than this, a shape may be chosen that is too small."""
