@@ -4,7 +4,8 @@ python benchmarks/training/fit_scaling.py [FIGURES.jsonl]
 
 The form is bits per byte = floor + ((size / N)^(a / b) + data / D)^b, N weights in matrix products
 and D tokens, both in millions (Kaplan et al. 2020, arXiv:2001.08361, eq. 1.5, above a floor that is
-given); a start from bigrams counts as so many tokens more. Fitted to the logarithms by least
+given); a start from bigrams counts as so many tokens more, and the blocks, which it leaves alone,
+as their tokens' share in that sum. Fitted to the logarithms by least
 squares. Prints the constants for ``training/forecast.py``, each point beside the law, and how far a
 law that was fitted without a point is from it. Needs SciPy.
 """
@@ -44,39 +45,45 @@ def main() -> None:
         others = np.arange(len(figures)) != index
         without = fit(*(column[others] for column in (*seen, reached)))
         said, unseen = law(constants, *seen)[index], law(without, *seen)[index]
-        shape, (weights, tokens, _) = figure["point"], (column[index] for column in seen)
+        shape, (blocks, head, tokens, _) = figure["point"], (column[index] for column in seen)
         print(
-            f"| {shape['layers']} x {shape['hidden_size']} | {shape['start']} | {weights:.2f}M "
-            f"| {tokens:.2f}M | {reached[index]:.4f} | {said:.4f} "
+            f"| {shape['layers']} x {shape['hidden_size']} | {shape['start']} "
+            f"| {blocks + head:.2f}M | {tokens:.2f}M | {reached[index]:.4f} | {said:.4f} "
             f"| {said / reached[index] - 1:+.1%} | {unseen / reached[index] - 1:+.1%} |"
         )
 
 
-def point(figure: dict[str, Any]) -> tuple[float, float, bool, float]:
-    """Weights and tokens in millions, whether it started from bigrams, and bits per byte."""
+def point(figure: dict[str, Any]) -> tuple[float, float, float, bool, float]:
+    """Weights of blocks and head, tokens, in millions; a start from bigrams?; bits per byte."""
     shape = figure["point"]
     vocabulary = int(shape.get("vocabulary", 4096))
     config = shape_config(shape["hidden_size"], shape["layers"], vocabulary)
-    weights, from_bigrams = config.matrix_weights() / 1e6, shape["start"] == "bigrams"
-    return weights, figure["tokens"] / 1e6, from_bigrams, figure["bits_per_byte"]
+    head, from_bigrams = vocabulary * config.hidden_size / 1e6, shape["start"] == "bigrams"
+    blocks = config.matrix_weights() / 1e6 - head
+    return blocks, head, figure["tokens"] / 1e6, from_bigrams, figure["bits_per_byte"]
 
 
 def law(
-    constants: np.ndarray, weights: np.ndarray, tokens: np.ndarray, from_bigrams: np.ndarray
+    constants: np.ndarray,
+    blocks: np.ndarray,
+    head: np.ndarray,
+    tokens: np.ndarray,
+    from_bigrams: np.ndarray,
 ) -> np.ndarray:
     """Bits per byte by the law."""
     size, size_exponent, data, data_exponent, start = constants
+    worth = tokens + start * from_bigrams
+    weights = head + blocks * tokens / worth
     by_size = (size / weights) ** (size_exponent / data_exponent)
-    return FLOOR + (by_size + data / (tokens + start * from_bigrams)) ** data_exponent
+    return FLOOR + (by_size + data / worth) ** data_exponent
 
 
-def fit(
-    weights: np.ndarray, tokens: np.ndarray, from_bigrams: np.ndarray, reached: np.ndarray
-) -> np.ndarray:
+def fit(*columns: np.ndarray) -> np.ndarray:
     """The five constants."""
+    *seen, reached = columns
 
     def errors(constants: np.ndarray) -> np.ndarray:
-        return np.log(law(constants, weights, tokens, from_bigrams)) - np.log(reached)
+        return np.log(law(constants, *seen)) - np.log(reached)
 
     return least_squares(errors, FIRST, bounds=(LOWEST, HIGHEST)).x
 

@@ -27,16 +27,19 @@ def test_the_law_is_near_the_points_that_it_was_fitted_to() -> None:
     for line in lines:
         figure = json.loads(line)
         shape = figure["point"]
-        weights = shape_config(shape["hidden_size"], shape["layers"], 4096).matrix_weights()
-        said = Text(1e9).bits_per_byte(weights, figure["tokens"], shape["start"] == "bigrams")
+        head = 4096 * shape["hidden_size"]
+        config = shape_config(shape["hidden_size"], shape["layers"], 4096)
+        blocks, from_bigrams = config.matrix_weights() - head, shape["start"] == "bigrams"
+        said = Text(1e9).bits_per_byte(blocks, head, figure["tokens"], from_bigrams)
         assert said == pytest.approx(figure["bits_per_byte"], rel=0.01)
 
 
 def test_hardly_any_tokens_are_expected_to_teach_nothing_beyond_bigrams() -> None:
-    assert Text(1e6).bits_per_byte(1e6, 1.0, from_bigrams=False) == 8.0
-    assert 1.5 < Text(1e7).bits_per_byte(1e6, 1.0, from_bigrams=True) < 2.5
-    little = Text(1e4).bits_per_byte(1e6, 1.0, from_bigrams=True)
-    assert little > Text(1e7).bits_per_byte(1e6, 1.0, from_bigrams=True)
+    assert Text(1e6).bits_per_byte(6e5, 4e5, 1.0, from_bigrams=False) == 8.0
+    small, deep = (Text(1e7).bits_per_byte(n, 5e5, 1.0, from_bigrams=True) for n in (6e5, 1e9))
+    assert 1.5 < small < 2.5
+    assert deep == pytest.approx(small, rel=1e-3)
+    assert Text(1e4).bits_per_byte(6e5, 5e5, 1.0, from_bigrams=True) > small
 
 
 @given(st.floats(1, 1e12), st.floats(1, 1e10))
@@ -63,5 +66,5 @@ def test_difficulty_follows_how_well_a_text_compresses() -> None:
 
 def test_a_harder_text_is_expected_to_take_more_bits() -> None:
     easy, hard = Text(1e6, 0.8), Text(1e6, 1.1)
-    expected = easy.bits_per_byte(1e6, 1e6, False) * 1.1 / 0.8
-    assert hard.bits_per_byte(1e6, 1e6, False) == pytest.approx(expected)
+    expected = easy.bits_per_byte(6e5, 4e5, 1e6, True) * 1.1 / 0.8
+    assert hard.bits_per_byte(6e5, 4e5, 1e6, True) == pytest.approx(expected)

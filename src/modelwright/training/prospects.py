@@ -40,7 +40,8 @@ class Prospect:
 
     def bits_per_byte(self, text: Text) -> float:
         """What it is expected to reach on held-out text."""
-        return text.bits_per_byte(self.shape.weights, self.tokens, self.start == "bigrams")
+        shape, from_bigrams = self.shape, self.start == "bigrams"
+        return text.bits_per_byte(shape.blocks, shape.head, self.tokens, from_bigrams)
 
 
 def in_time(

@@ -54,8 +54,8 @@ class Shape:
     ----------
     hidden_size, layers : int
         Width and depth.
-    weights : int
-        In matrix products, the output head included.
+    blocks, head : int
+        Weights in matrix products of the blocks, and in the output head.
     flops_per_token : float
         Operations of forward and backward pass.
     start_flops : float
@@ -66,7 +66,8 @@ class Shape:
 
     hidden_size: int
     layers: int
-    weights: int
+    blocks: int
+    head: int
     flops_per_token: float
     start_flops: float
     tokens_per_second: float = 0.0
@@ -83,7 +84,8 @@ def shapes_for(vocabulary: int) -> list[Shape]:
         config = shape_config(width, layers, vocabulary)
         flops = config.flops_per_token(SEQUENCE_LENGTH)
         start = fit_flops(vocabulary, width)
-        made.append(Shape(width, layers, config.matrix_weights(), flops, start))
+        head = vocabulary * width
+        made.append(Shape(width, layers, config.matrix_weights() - head, head, flops, start))
     return made
 
 
