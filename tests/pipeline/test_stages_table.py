@@ -44,7 +44,7 @@ def test_the_recipe_has_a_part_for_its_settings(stage: Stage) -> None:
     settings = settings_of(stage, recipe(budget="7 minutes"))
     assert type(settings) is stage.settings
     if stage.name == "dial":
-        assert settings.model_dump() == {"budget": "7 minutes"}
+        assert settings.model_dump() == {"budget": "7 minutes", "start": None}
     else:
         assert Recipe.model_fields[stage.name].annotation is stage.settings
 
