@@ -165,7 +165,7 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     Raises
     ------
     OSError
-        If the disk is full.
+        If the disk is full or the folder cannot be written to.
     ModelwrightError
         If it cannot be written for another reason.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from modelwright.training.bigram_start import MOST_TOKENS
+from modelwright.training.bigram_start import MOST_TOKENS, fit_flops
 from modelwright.training.forecast import Text
 from modelwright.training.names import StartName
 from modelwright.training.shapes import Shape
@@ -53,19 +53,23 @@ def in_time(
     """
     counting = min(text.tokens, MOST_TOKENS) / COUNTED_PER_SECOND
     # The fit computes about as fast as training does.
-    took = counting + shape.start_flops / (shape.tokens_per_second * shape.flops_per_token)
+    took = counting + _start_flops(shape) / (shape.tokens_per_second * shape.flops_per_token)
+    most = (1.0 - LEAST_LEFT) * seconds
     at_random = Prospect(shape, "random", shape.tokens_per_second * seconds)
-    left = max(seconds - took, LEAST_LEFT * seconds)
-    from_bigrams = Prospect(shape, "bigrams", shape.tokens_per_second * left)
-    if start is not None:
-        return [at_random if start == "random" else from_bigrams]
-    return [at_random, from_bigrams] if seconds - took == left else [at_random]
+    from_bigrams = Prospect(shape, "bigrams", shape.tokens_per_second * (seconds - min(took, most)))
+    if start is None:
+        return [at_random, from_bigrams] if took <= most else [at_random]
+    return [from_bigrams if start == "bigrams" else at_random]
+
+
+def _start_flops(shape: Shape) -> float:
+    return fit_flops(shape.head // shape.hidden_size, shape.hidden_size)
 
 
 def on_tokens(shape: Shape, tokens: float, start: StartName | None) -> Prospect:
     """A training on so many tokens, its start not included; ``start`` as for :func:`in_time`."""
     if start is None:
-        is_short = shape.start_flops > MOST_START * tokens * shape.flops_per_token
+        is_short = _start_flops(shape) > MOST_START * tokens * shape.flops_per_token
         start = "random" if is_short else "bigrams"
     return Prospect(shape, start, tokens)
 

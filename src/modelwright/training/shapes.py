@@ -10,7 +10,6 @@ from itertools import pairwise
 from modelwright.core.progress import Progress
 from modelwright.models.config import TransformerConfig
 from modelwright.models.device import pick_device, pick_precision, use_all_cores
-from modelwright.training.bigram_start import fit_flops
 from modelwright.training.optimizers import OptimizerSettings
 from modelwright.training.settings import LoopSettings
 from modelwright.training.timing import RandomBatches, seconds_per_step
@@ -58,8 +57,6 @@ class Shape:
         Weights in matrix products of the blocks, and in the output head.
     flops_per_token : float
         Operations of forward and backward pass.
-    start_flops : float
-        Operations of fitting its first weights to bigrams.
     tokens_per_second : float
         How fast it trains here, timed or as shapes near it suggest; 0 if none was timed.
     """
@@ -69,7 +66,6 @@ class Shape:
     blocks: int
     head: int
     flops_per_token: float
-    start_flops: float
     tokens_per_second: float = 0.0
 
     def faster(self, gain: float) -> Shape:
@@ -82,10 +78,8 @@ def shapes_for(vocabulary: int) -> list[Shape]:
     made = []
     for width, layers in SIZES:
         config = shape_config(width, layers, vocabulary)
-        flops = config.flops_per_token(SEQUENCE_LENGTH)
-        start = fit_flops(vocabulary, width)
-        head = vocabulary * width
-        made.append(Shape(width, layers, config.matrix_weights() - head, head, flops, start))
+        flops, head = config.flops_per_token(SEQUENCE_LENGTH), vocabulary * width
+        made.append(Shape(width, layers, config.matrix_weights() - head, head, flops))
     return made
 
 
