@@ -69,15 +69,19 @@ class _LinearCrossEntropy(torch.autograd.Function):
         compiled: bool,
     ) -> Tensor:
         rows, table = hidden.to(dtype), head.to(dtype)
+        # Rows are few numbers beside logits: it is they that take the weights.
+        by_weight = weights[:, None]
+        weighted = (rows * by_weight).to(dtype)
         hidden_gradient = torch.empty_like(rows)
         head_gradient = torch.zeros_like(head, dtype=torch.float32)
         total = torch.zeros((), device=hidden.device)
-        loss_and_slopes = fused_kernel() if compiled else in_passes
+        losses_and_slopes = fused_kernel() if compiled else in_passes
         for part in row_chunks(rows, table):
-            loss, slopes = loss_and_slopes(rows[part] @ table.t(), targets[part], weights[part])
-            total += loss
+            losses, slopes = losses_and_slopes(rows[part] @ table.t(), targets[part])
+            total += losses @ weights[part]
             torch.mm(slopes, table, out=hidden_gradient[part])
-            head_gradient += slopes.t() @ rows[part]
+            head_gradient += slopes.t() @ weighted[part]
+        hidden_gradient.mul_(by_weight)
         ctx.save_for_backward(hidden_gradient, head_gradient)
         ctx.types = hidden.dtype, head.dtype
         return total
@@ -96,32 +100,34 @@ class _LinearCrossEntropy(torch.autograd.Function):
         )
 
 
-def in_passes(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted loss of a chunk, and its derivative by the logits: weight · (softmax - one-hot).
+def in_passes(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Losses of a chunk (N,), and their derivatives by the logits (N, V): softmax - one-hot.
 
     Made of PyTorch's own kernels for CPUs, which keep the chunk in the cache.
     """
-    logs = torch.log_softmax(logits, -1, dtype=torch.float32)
-    picked = logs.gather(1, targets[:, None])
-    total = -(picked.squeeze(1) * weights).sum()
-    slopes = logs.exp_()
-    slopes.scatter_add_(1, targets[:, None], -torch.ones_like(picked))
-    return total, slopes.mul_(weights[:, None]).to(logits.dtype)
+    chances = torch.softmax(logits, -1, dtype=torch.float32)
+    picked = chances.gather(1, targets[:, None])
+    slopes = chances.scatter_(1, targets[:, None], picked - 1)
+    return _losses(picked), slopes.to(logits.dtype)
 
 
-def fused(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+def _losses(picked: Tensor) -> Tensor:
+    """Of chances (N, 1), the smallest of which are zero in float32: 87 nats at most."""
+    return -picked.squeeze(1).clamp_min(torch.finfo(torch.float32).tiny).log()
+
+
+def fused(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The same in a form that compiles to few passes over the logits: a GPU has no such cache."""
     wide = logits.float()
     log_sums = wide.logsumexp(-1, keepdim=True)
-    picked = wide.gather(1, targets[:, None])
-    total = ((log_sums - picked).squeeze(1) * weights).sum()
+    losses = (log_sums - wide.gather(1, targets[:, None])).squeeze(1)
     is_target = torch.arange(wide.shape[1], device=wide.device) == targets[:, None]
-    slopes = ((wide - log_sums).exp() - is_target.float()) * weights[:, None]
-    return total, slopes.to(logits.dtype)
+    slopes = (wide - log_sums).exp() - is_target.float()
+    return losses, slopes.to(logits.dtype)
 
 
 @cache
-def fused_kernel() -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
+def fused_kernel() -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """:func:`fused`, compiled for any number of rows when it first runs."""
     return torch.compile(fused, dynamic=True)
 
@@ -129,8 +135,8 @@ def fused_kernel() -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
 def _forward(rows: Tensor, table: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     total = torch.zeros((), device=rows.device)
     for part in row_chunks(rows, table):
-        logs = torch.log_softmax(rows[part] @ table.t(), -1, dtype=torch.float32)
-        total -= (logs.gather(1, targets[part, None]).squeeze(1) * weights[part]).sum()
+        chances = torch.softmax(rows[part] @ table.t(), -1, dtype=torch.float32)
+        total += _losses(chances.gather(1, targets[part, None])) @ weights[part]
     return total
 
 
