@@ -4,30 +4,41 @@ python benchmarks/training/fit_scaling.py [FIGURES.jsonl]
 
 The form is bits per byte = floor + ((size / N)^(a / b) + data / D)^b, N weights in matrix products
 and D tokens, both in millions (Kaplan et al. 2020, arXiv:2001.08361, eq. 1.5, above a floor that is
-given); a start from bigrams counts as so many tokens more, and the blocks, which it leaves alone,
-as their tokens' share in that sum. Fitted to the logarithms by least
-squares. Prints the constants for ``training/forecast.py``, each point beside the law, and how far a
-law that was fitted without a point is from it. Needs SciPy.
+given). A start from bigrams of a text of T tokens counts as the part S / (T + S) of those that are
+not read, read by a model of M weights; repetitions count less with fewer tokens per weight, as in
+``training/forecast.py``, for which this prints the constants. Fitted to the logarithms by least
+squares. Prints each point beside the law, too, and how far a law that was fitted without the point
+is from it. Needs SciPy.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.optimize import least_squares
 
+from modelwright.training.forecast import MOST_REPEATS
 from modelwright.training.shapes import shape_config
 
 FIGURES = Path(__file__).with_name("scaling.jsonl")
 FLOOR = 0.7
 """About what the best models reach on English text; these points do not tell it."""
 
-FIRST = (1.0, 0.1, 5.0, 0.2, 0.5)
-LOWEST, HIGHEST = (1e-4, 0.01, 1e-3, 0.02, 0.0), (1e5, 3.0, 1e5, 3.0, 1e3)
+NAMES = (
+    "size", "size_exponent", "data", "data_exponent", "start_tokens", "start_weights", "repeats",
+)  # fmt: skip
+FIRST = (0.5, 0.3, 1.5, 0.2, 1.0, 1.0)
+LOWEST, HIGHEST = (1e-4, 0.01, 1e-3, 0.02, 1e-3, 1e-3), (1e5, 3.0, 1e5, 3.0, 1e3, 1e3)
+FIRST_REPEATS = 2.0
+"""Where the searches begin, and their bounds."""
+
+ONCE = 1.05
+"""Readings of a text up to which it counts as read once."""
 
 
 def main() -> None:
@@ -37,55 +48,69 @@ def main() -> None:
     columns = zip(*map(point, figures), strict=True)
     *seen, reached = (np.array(column) for column in columns)
     constants = fit(*seen, reached)
-    names = ("size", "size_exponent", "data", "data_exponent", "start")
-    print(", ".join(f"{name}={value:.4f}" for name, value in zip(names, constants, strict=True)))
-    print("| layers x width | start | weights | tokens | reached | law | off | off when left out |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    print(", ".join(f"{name}={value:.4f}" for name, value in zip(NAMES, constants, strict=True)))
+    print(
+        "| layers x width | start | weights | tokens | of | reached | law | off "
+        "| off when left out |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for index, figure in enumerate(figures):
         others = np.arange(len(figures)) != index
         without = fit(*(column[others] for column in (*seen, reached)))
         said, unseen = law(constants, *seen)[index], law(without, *seen)[index]
-        shape, (blocks, head, tokens, _) = figure["point"], (column[index] for column in seen)
+        shape, weights = figure["point"], seen[0][index]
         print(
             f"| {shape['layers']} x {shape['hidden_size']} | {shape['start']} "
-            f"| {blocks + head:.2f}M | {tokens:.2f}M | {reached[index]:.4f} | {said:.4f} "
+            f"| {weights:.2f}M | {figure['tokens'] / 1e6:.2f}M "
+            f"| {figure['text_tokens'] / 1e6:.1f}M | {reached[index]:.4f} | {said:.4f} "
             f"| {said / reached[index] - 1:+.1%} | {unseen / reached[index] - 1:+.1%} |"
         )
 
 
 def point(figure: dict[str, Any]) -> tuple[float, float, float, bool, float]:
-    """Weights of blocks and head, tokens, in millions; a start from bigrams?; bits per byte."""
+    """Weights, tokens, tokens of the text, in millions; a start from bigrams?; bits per byte."""
     shape = figure["point"]
-    vocabulary = int(shape.get("vocabulary", 4096))
-    config = shape_config(shape["hidden_size"], shape["layers"], vocabulary)
-    head, from_bigrams = vocabulary * config.hidden_size / 1e6, shape["start"] == "bigrams"
-    blocks = config.matrix_weights() / 1e6 - head
-    return blocks, head, figure["tokens"] / 1e6, from_bigrams, figure["bits_per_byte"]
+    config = shape_config(shape["hidden_size"], shape["layers"], int(shape.get("vocabulary", 4096)))
+    millions = (config.matrix_weights(), figure["tokens"], figure["text_tokens"])
+    weights, tokens, text = (number / 1e6 for number in millions)
+    return weights, tokens, text, shape["start"] == "bigrams", figure["bits_per_byte"]
 
 
 def law(
-    constants: np.ndarray,
-    blocks: np.ndarray,
-    head: np.ndarray,
+    constants: Sequence[float],
+    weights: np.ndarray,
     tokens: np.ndarray,
+    text: np.ndarray,
     from_bigrams: np.ndarray,
 ) -> np.ndarray:
     """Bits per byte by the law."""
-    size, size_exponent, data, data_exponent, start = constants
-    worth = tokens + start * from_bigrams
-    weights = head + blocks * tokens / worth
-    by_size = (size / weights) ** (size_exponent / data_exponent)
-    return FLOOR + (by_size + data / worth) ** data_exponent
+    size, size_exponent, data, data_exponent, start_tokens, start_weights, repeats = constants
+    most = np.minimum(MOST_REPEATS, repeats * text / weights)
+    again = np.maximum(0.0, tokens / text - 1.0)
+    seen = np.minimum(tokens, text) + text * most * (1.0 - np.exp(-again / most))
+    counted = np.maximum(0.0, text - seen) * start_tokens / (text + start_tokens) * from_bigrams
+    size_of_both = weights + (start_weights - weights) * counted / (seen + counted)
+    by_size = (size / size_of_both) ** (size_exponent / data_exponent)
+    return FLOOR + (by_size + data / (seen + counted)) ** data_exponent
 
 
 def fit(*columns: np.ndarray) -> np.ndarray:
-    """The five constants."""
-    *seen, reached = columns
+    """The constants, in the order of :data:`NAMES`.
 
-    def errors(constants: np.ndarray) -> np.ndarray:
+    All but the last are fitted to the runs that read their text once, and the last to the others,
+    which are few, so that it cannot bend the law.
+    """
+    *seen, reached = columns
+    is_once = seen[1] <= ONCE * seen[2]
+
+    def errors(constants: Sequence[float]) -> np.ndarray:
         return np.log(law(constants, *seen)) - np.log(reached)
 
-    return least_squares(errors, FIRST, bounds=(LOWEST, HIGHEST)).x
+    of_law = least_squares(
+        lambda tried: errors([*tried, FIRST_REPEATS])[is_once], FIRST, bounds=(LOWEST, HIGHEST)
+    ).x
+    repeats = least_squares(lambda tried: errors([*of_law, *tried])[~is_once], FIRST_REPEATS).x
+    return np.array([*of_law, *repeats])
 
 
 if __name__ == "__main__":

@@ -65,9 +65,8 @@ def run(workspace: Path, point: Point) -> Point:
     with tempfile.TemporaryDirectory() as name:
         out = Path(name) / "model"
         command = [sys.executable, "-m", "modelwright", "pretrain", "--out", str(out)]
-        for role in ("shards", "tokenizer"):
-            (folder,) = (workspace / "artifacts").glob(f"{role}-*")
-            command += [f"--{role}", str(folder)]
+        shards, tokenizer = (_artifact(workspace, stage) for stage in ("shards", "tokenizer"))
+        command += ["--shards", str(shards), "--tokenizer", str(tokenizer)]
         command += ["--budget", f"{point['tokens']} tokens"]
         for flag, value in flags.items():
             option = flag.replace("_", "-")
@@ -78,6 +77,7 @@ def run(workspace: Path, point: Point) -> Point:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         subprocess.run(command, check=True, env=environment, capture_output=True)
         manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    text = json.loads((shards / "index.json").read_text(encoding="utf-8"))["splits"]["train"]
     metrics, counts = manifest["metrics"], manifest["counts"]
     return {
         "point": point,
@@ -85,8 +85,14 @@ def run(workspace: Path, point: Point) -> Point:
         "parameters": counts["parameters"],
         "steps": counts["steps"],
         "tokens": counts["tokens"],
+        "text_tokens": text["tokens"],
         "seconds": metrics["training_seconds"],
     }
+
+
+def _artifact(workspace: Path, stage: str) -> Path:
+    (folder,) = (workspace / "artifacts").glob(f"{stage}-*")
+    return folder
 
 
 if __name__ == "__main__":

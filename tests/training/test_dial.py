@@ -103,6 +103,13 @@ def test_the_start_is_from_bigrams_unless_it_takes_too_much() -> None:
     assert largest["start"] == "random"
 
 
+def test_a_small_text_that_is_read_in_full_starts_at_random() -> None:
+    for epochs, start in ((0.5, "bigrams"), (1.0, "random"), (3.0, "random")):
+        plan = choose_for_amount(Budget(epochs, "epochs"), 2048, Text(tokens=5e5))
+        assert plan[0]["pretrain"]["start"] == start
+    assert choose_for_time(shapes(2e11), 60, False, Text(1e5))[0]["pretrain"]["start"] == "random"
+
+
 def test_a_start_that_was_asked_for_is_kept_with_its_rates() -> None:
     by_time = {
         start: choose_for_time(shapes(2e11), 60, False, NOVELS_TEXT, start)[0]["pretrain"]

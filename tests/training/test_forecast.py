@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelwright.training.forecast import NOVELS, Text, difficulty, distinct_tokens
+from modelwright.training.forecast import NOVELS, Text, difficulty
 from modelwright.training.shapes import shape_config
 
 POINTS = Path(__file__).parents[2] / "benchmarks" / "training" / "scaling.jsonl"
@@ -27,33 +27,49 @@ def test_the_law_is_near_the_points_that_it_was_fitted_to() -> None:
     for line in lines:
         figure = json.loads(line)
         shape = figure["point"]
-        head = 4096 * shape["hidden_size"]
-        config = shape_config(shape["hidden_size"], shape["layers"], 4096)
-        blocks, from_bigrams = config.matrix_weights() - head, shape["start"] == "bigrams"
-        said = Text(1e9).bits_per_byte(blocks, head, figure["tokens"], from_bigrams)
-        assert said == pytest.approx(figure["bits_per_byte"], rel=0.01)
+        weights = shape_config(shape["hidden_size"], shape["layers"], 4096).matrix_weights()
+        text, from_bigrams = Text(figure["text_tokens"]), shape["start"] == "bigrams"
+        said = text.bits_per_byte(weights, figure["tokens"], from_bigrams)
+        # Where a small text is read again the law is rough.
+        off = 0.01 if figure["tokens"] <= 1.1 * figure["text_tokens"] else 0.03
+        assert said == pytest.approx(figure["bits_per_byte"], rel=off)
 
 
 def test_hardly_any_tokens_are_expected_to_teach_nothing_beyond_bigrams() -> None:
-    assert Text(1e6).bits_per_byte(6e5, 4e5, 1.0, from_bigrams=False) == 8.0
-    small, deep = (Text(1e7).bits_per_byte(n, 5e5, 1.0, from_bigrams=True) for n in (6e5, 1e9))
+    assert Text(1e6).bits_per_byte(1e6, 1.0, from_bigrams=False) == 8.0
+    small, large = (Text(1e7).bits_per_byte(n, 1.0, from_bigrams=True) for n in (1e6, 1e9))
     assert 1.5 < small < 2.5
-    assert deep == pytest.approx(small, rel=1e-3)
-    assert Text(1e4).bits_per_byte(6e5, 5e5, 1.0, from_bigrams=True) > small
+    assert large == pytest.approx(small, rel=1e-3)
+    assert Text(1e4).bits_per_byte(1e6, 1.0, from_bigrams=True) > small
 
 
-@given(st.floats(1, 1e12), st.floats(1, 1e10))
-def test_reading_again_is_worth_no_more_than_reading_anew(tokens: float, text: float) -> None:
-    worth = distinct_tokens(tokens, text)
+def test_bigrams_of_a_text_that_is_read_are_worth_nothing() -> None:
+    text = Text(5e5)
+    for tokens, is_less in ((1e5, True), (5e5, False), (2e6, False)):
+        by_start = [text.bits_per_byte(1e6, tokens, one) for one in (True, False)]
+        assert (by_start[0] < by_start[1]) == is_less
+
+
+@given(st.floats(1e3, 1e10), st.floats(1, 1e12), st.floats(1, 1e10))
+def test_reading_again_is_worth_no_more_than_reading_anew(
+    weights: float, tokens: float, size: float
+) -> None:
+    text = Text(size)
+    worth = text.distinct_tokens(weights, tokens)
     assert worth <= tokens * (1 + 1e-9)
-    assert worth <= 16.4 * text * (1 + 1e-9) or worth == pytest.approx(tokens)
-    assert distinct_tokens(2 * tokens, text) >= worth
+    assert worth <= 16.4 * size * (1 + 1e-9) or worth == pytest.approx(tokens)
+    assert text.distinct_tokens(weights, 2 * tokens) >= worth
+    assert text.distinct_tokens(2 * weights, tokens) <= worth
 
 
 def test_a_text_that_is_not_read_twice_counts_in_full() -> None:
-    assert distinct_tokens(5e6, 5e6) == 5e6
-    # Four passes are worth 1 + 15.4 (1 - e^(-3/15.4)) texts, eq. 5 of the paper.
-    assert distinct_tokens(4e6, 1e6) == pytest.approx(1e6 * (1 + 15.4 * (1 - math.exp(-3 / 15.4))))
+    assert Text(5e6).distinct_tokens(1e6, 5e6) == 5e6
+
+
+def test_four_passes_of_a_text_that_is_large_for_the_model() -> None:
+    # They are worth 1 + 15.4 (1 - e^(-3/15.4)) texts, eq. 5 of the paper.
+    worth = 1e6 * (1 + 15.4 * (1 - math.exp(-3 / 15.4)))
+    assert Text(1e6).distinct_tokens(1e4, 4e6) == pytest.approx(worth)
 
 
 def test_difficulty_follows_how_well_a_text_compresses() -> None:
@@ -66,5 +82,5 @@ def test_difficulty_follows_how_well_a_text_compresses() -> None:
 
 def test_a_harder_text_is_expected_to_take_more_bits() -> None:
     easy, hard = Text(1e6, 0.8), Text(1e6, 1.1)
-    expected = easy.bits_per_byte(6e5, 4e5, 1e6, True) * 1.1 / 0.8
-    assert hard.bits_per_byte(6e5, 4e5, 1e6, True) == pytest.approx(expected)
+    expected = easy.bits_per_byte(1e6, 1e6, True) * 1.1 / 0.8
+    assert hard.bits_per_byte(1e6, 1e6, True) == pytest.approx(expected)

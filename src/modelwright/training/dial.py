@@ -308,7 +308,7 @@ def choose_for_amount(
             "epochs": budget.amount * text.tokens,
         }[budget.unit]
         shape = largest_worthwhile(shapes, tokens, text, start)
-        prospect = on_tokens(shape, tokens, start)
+        prospect = on_tokens(shape, tokens, text, start)
     shape, tokens = prospect.shape, prospect.tokens
     rows = STEP_ROWS if budget.unit == "steps" else None
     choice = choice_for(prospect, str(budget), rows)

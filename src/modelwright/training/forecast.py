@@ -37,12 +37,13 @@ class ScalingLaw:
 UNIFORM = 8.0
 """Bits per byte of one who knows nothing."""
 
-NOVELS = ScalingLaw(0.7, size=0.2778, size_exponent=0.1733, data=1.3662, data_exponent=0.1951)
+NOVELS = ScalingLaw(0.7, size=0.5019, size_exponent=0.3318, data=1.5057, data_exponent=0.1753)
 """Of English novels, with rates and batches by :mod:`modelwright.training.rates`. The floor is
 about what the best models reach on English; the points do not tell it."""
 
-START_TOKENS = 1.194e6
-"""Tokens that the start from bigrams is worth, fitted with the law."""
+START_TOKENS, START_WEIGHTS = 0.997e6, 1.057e6
+"""S and M, fitted with the law: a start from bigrams of T tokens is worth the part S / (T + S) of
+those that training does not read, read by a model of M weights, whatever its size."""
 
 NOVELS_LZMA = 2.635
 """Bits per byte that LZMA takes of :data:`SAMPLE_BYTES` of the same novels."""
@@ -53,8 +54,10 @@ SAMPLE_BYTES = 500_000
 FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9}]
 """Of the compression; no headers, which would count in a short text."""
 
-REPEATS = 15.4
-"""How many repetitions of a text are worth about two thirds of as much new text (R* there)."""
+REPEATS, MOST_REPEATS = 3.22, 15.4
+"""How many repetitions of a text are worth about two thirds of as much new text (R* there): the
+first for each token that it has for a weight of the model, which learns a small text by heart,
+fitted to three runs of ours; at most the second, the paper's."""
 
 
 @dataclass(frozen=True)
@@ -72,31 +75,33 @@ class Text:
     tokens: float
     difficulty: float = 1.0
 
-    def bits_per_byte(self, blocks: float, head: float, tokens: float, from_bigrams: bool) -> float:
+    def bits_per_byte(self, weights: float, tokens: float, from_bigrams: bool) -> float:
         """What a model is expected to reach on held-out text of this kind.
 
         Parameters
         ----------
-        blocks, head : float
-            Weights in matrix products of the blocks, and in the output head.
+        weights : float
+            In matrix products, the output head included.
         tokens : float
             How many it is trained on, some of them perhaps many times.
         from_bigrams : bool
             Whether its first weights know which token follows which.
         """
-        seen = max(1.0, distinct_tokens(tokens, self.tokens))
-        start = min(START_TOKENS, self.tokens) if from_bigrams else 0.0
-        # The start leaves the blocks alone: without training, a deep model is no better for it.
-        weights = head + blocks * seen / (seen + start)
-        return self.difficulty * NOVELS.bits_per_byte(weights, seen + start)
+        seen = max(1.0, self.distinct_tokens(weights, tokens))
+        counted = 0.0
+        if from_bigrams:
+            unseen = max(0.0, self.tokens - seen)
+            counted = unseen * START_TOKENS / (self.tokens + START_TOKENS)
+        size = weights + (START_WEIGHTS - weights) * counted / (seen + counted)
+        return self.difficulty * NOVELS.bits_per_byte(size, seen + counted)
 
-
-def distinct_tokens(tokens: float, text_tokens: float) -> float:
-    """How many new tokens are worth as much as ``tokens``, read from a text of ``text_tokens``."""
-    repeats = max(0.0, tokens / max(1.0, text_tokens) - 1.0)
-    if repeats == 0.0:
-        return tokens
-    return text_tokens * (1.0 + REPEATS * (1.0 - math.exp(-repeats / REPEATS)))
+    def distinct_tokens(self, weights: float, tokens: float) -> float:
+        """How many new tokens would teach so large a model as much as ``tokens`` of this text."""
+        again = max(0.0, tokens / self.tokens - 1.0)
+        if again == 0.0:
+            return tokens
+        most = min(MOST_REPEATS, REPEATS * self.tokens / weights)
+        return self.tokens * (1.0 + most * (1.0 - math.exp(-again / most)))
 
 
 def difficulty(sample: bytes) -> float:

@@ -40,8 +40,7 @@ class Prospect:
 
     def bits_per_byte(self, text: Text) -> float:
         """What it is expected to reach on held-out text."""
-        shape, from_bigrams = self.shape, self.start == "bigrams"
-        return text.bits_per_byte(shape.blocks, shape.head, self.tokens, from_bigrams)
+        return text.bits_per_byte(self.shape.weights, self.tokens, self.start == "bigrams")
 
 
 def in_time(
@@ -63,15 +62,16 @@ def in_time(
 
 
 def _start_flops(shape: Shape) -> float:
-    return fit_flops(shape.head // shape.hidden_size, shape.hidden_size)
+    return fit_flops(shape.vocabulary, shape.hidden_size)
 
 
-def on_tokens(shape: Shape, tokens: float, start: StartName | None) -> Prospect:
+def on_tokens(shape: Shape, tokens: float, text: Text, start: StartName | None = None) -> Prospect:
     """A training on so many tokens, its start not included; ``start`` as for :func:`in_time`."""
+    at_random, from_bigrams = (Prospect(shape, one, tokens) for one in ("random", "bigrams"))
     if start is None:
         is_short = _start_flops(shape) > MOST_START * tokens * shape.flops_per_token
-        start = "random" if is_short else "bigrams"
-    return Prospect(shape, start, tokens)
+        return at_random if is_short else _best([at_random, from_bigrams], text)
+    return from_bigrams if start == "bigrams" else at_random
 
 
 def best_in_time(
@@ -86,7 +86,8 @@ def best_for_flops(
     shapes: list[Shape], flops: float, text: Text, start: StartName | None = None
 ) -> Prospect:
     """The shape that is expected to reach most with so many operations."""
-    return _best((on_tokens(one, flops / one.flops_per_token, start) for one in shapes), text)
+    prospects = (on_tokens(one, flops / one.flops_per_token, text, start) for one in shapes)
+    return _best(prospects, text)
 
 
 def largest_worthwhile(
@@ -100,5 +101,5 @@ def largest_worthwhile(
 
 
 def _best(prospects: Iterable[Prospect], text: Text) -> Prospect:
-    """The one that is expected to reach most."""
+    """The first of those that are expected to reach most."""
     return min(prospects, key=lambda one: one.bits_per_byte(text))

@@ -53,8 +53,10 @@ class Shape:
     ----------
     hidden_size, layers : int
         Width and depth.
-    blocks, head : int
-        Weights in matrix products of the blocks, and in the output head.
+    vocabulary : int
+        Tokens that it knows.
+    weights : int
+        In matrix products, the output head included.
     flops_per_token : float
         Operations of forward and backward pass.
     tokens_per_second : float
@@ -63,8 +65,8 @@ class Shape:
 
     hidden_size: int
     layers: int
-    blocks: int
-    head: int
+    vocabulary: int
+    weights: int
     flops_per_token: float
     tokens_per_second: float = 0.0
 
@@ -78,8 +80,8 @@ def shapes_for(vocabulary: int) -> list[Shape]:
     made = []
     for width, layers in SIZES:
         config = shape_config(width, layers, vocabulary)
-        flops, head = config.flops_per_token(SEQUENCE_LENGTH), vocabulary * width
-        made.append(Shape(width, layers, config.matrix_weights() - head, head, flops))
+        flops = config.flops_per_token(SEQUENCE_LENGTH)
+        made.append(Shape(width, layers, vocabulary, config.matrix_weights(), flops))
     return made
 
 
