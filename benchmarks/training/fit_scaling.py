@@ -87,7 +87,7 @@ def law(
     size, size_exponent, data, data_exponent, start_tokens, start_weights, repeats = constants
     most = np.minimum(MOST_REPEATS, repeats * text / weights)
     again = np.maximum(0.0, tokens / text - 1.0)
-    seen = np.minimum(tokens, text) + text * most * (1.0 - np.exp(-again / most))
+    seen = np.minimum(tokens, text) + text * most * -np.expm1(-again / most)
     counted = np.maximum(0.0, text - seen) * start_tokens / (text + start_tokens) * from_bigrams
     size_of_both = weights + (start_weights - weights) * counted / (seen + counted)
     by_size = (size / size_of_both) ** (size_exponent / data_exponent)

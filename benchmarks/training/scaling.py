@@ -6,7 +6,7 @@ Each line of POINTS is a JSON object of flags of `modelwright pretrain` (``layer
 ``hidden_size``, ``batch_rows``, ...) and ``tokens``. In WORKSPACE `modelwright run --until shards`
 was run.
 Budgets are in tokens, so that what else the machine does changes nothing; each run has one thread.
-What is in FIGURES already is not run again.
+What is in FIGURES already, of a text of as many tokens, is not run again.
 """
 
 from __future__ import annotations
@@ -45,8 +45,10 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
     points = read(arguments.points)
-    done = [figure["point"] for figure in read(arguments.out)] if arguments.out.is_file() else []
-    wanted = [point for point in points if point not in done]
+    done = read(arguments.out) if arguments.out.is_file() else []
+    tokens = _text_tokens(_artifact(arguments.workspace, "shards"))
+    of_text = [figure["point"] for figure in done if figure["text_tokens"] == tokens]
+    wanted = [point for point in points if point not in of_text]
     with ThreadPoolExecutor(arguments.jobs) as pool:
         for figure in pool.map(lambda point: run(arguments.workspace, point), wanted):
             with arguments.out.open("a", encoding="utf-8") as file:
@@ -77,7 +79,6 @@ def run(workspace: Path, point: Point) -> Point:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         subprocess.run(command, check=True, env=environment, capture_output=True)
         manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
-    text = json.loads((shards / "index.json").read_text(encoding="utf-8"))["splits"]["train"]
     metrics, counts = manifest["metrics"], manifest["counts"]
     return {
         "point": point,
@@ -85,9 +86,14 @@ def run(workspace: Path, point: Point) -> Point:
         "parameters": counts["parameters"],
         "steps": counts["steps"],
         "tokens": counts["tokens"],
-        "text_tokens": text["tokens"],
+        "text_tokens": _text_tokens(shards),
         "seconds": metrics["training_seconds"],
     }
+
+
+def _text_tokens(shards: Path) -> int:
+    index = json.loads((shards / "index.json").read_text(encoding="utf-8"))
+    return int(index["splits"]["train"]["tokens"])
 
 
 def _artifact(workspace: Path, stage: str) -> Path:

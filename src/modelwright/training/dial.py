@@ -49,7 +49,7 @@ STEP_ROWS = 16
 """Windows in a step where the budget is a number of steps."""
 
 OFTEN = 4.0
-"""Readings of a text up to which they are worth nearly as much as new text (Muennighoff et al.)."""
+"""Readings of a text from which on it is said that it may be learnt by heart."""
 
 COMPILED_GAIN = 1.25
 """How many times as fast a CPU trains with compiled blocks, until the chosen shape is timed."""

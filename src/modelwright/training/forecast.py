@@ -67,7 +67,7 @@ class Text:
     Attributes
     ----------
     tokens : float
-        About how many it has.
+        About how many it has, above 0.
     difficulty : float
         How hard it is to predict beside the novels: 1 is as hard.
     """
@@ -101,7 +101,7 @@ class Text:
         if again == 0.0:
             return tokens
         most = min(MOST_REPEATS, REPEATS * self.tokens / weights)
-        return self.tokens * (1.0 + most * (1.0 - math.exp(-again / most)))
+        return self.tokens * (1.0 + most * -math.expm1(-again / most))
 
 
 def difficulty(sample: bytes) -> float:

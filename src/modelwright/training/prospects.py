@@ -66,11 +66,16 @@ def _start_flops(shape: Shape) -> float:
 
 
 def on_tokens(shape: Shape, tokens: float, text: Text, start: StartName | None = None) -> Prospect:
-    """A training on so many tokens, its start not included; ``start`` as for :func:`in_time`."""
+    """A training on so many tokens, its start not included; ``start`` as for :func:`in_time`.
+
+    Without one it is from bigrams if as much work on more tokens would gain less.
+    """
     at_random, from_bigrams = (Prospect(shape, one, tokens) for one in ("random", "bigrams"))
     if start is None:
-        is_short = _start_flops(shape) > MOST_START * tokens * shape.flops_per_token
-        return at_random if is_short else _best([at_random, from_bigrams], text)
+        more = _start_flops(shape) / shape.flops_per_token
+        longer = Prospect(shape, "random", tokens + more)
+        is_worth_it = _best([longer, from_bigrams], text) == from_bigrams
+        return from_bigrams if is_worth_it and more <= MOST_START * tokens else at_random
     return from_bigrams if start == "bigrams" else at_random
 
 

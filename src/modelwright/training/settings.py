@@ -39,7 +39,7 @@ class DialSettings(Settings):
     start: StartName | None = Field(
         None,
         description="first weights of a new model, random or from bigrams; by default from bigrams "
-        "unless that would take too much of the training",
+        "unless that would take too much of the training, or all of the text is read",
     )
 
 
