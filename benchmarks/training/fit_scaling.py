@@ -5,7 +5,7 @@ python benchmarks/training/fit_scaling.py [FIGURES.jsonl]
 The form is bits per byte = floor + ((size / N)^(a / b) + data / D)^b, N weights in matrix products
 and D tokens, both in millions (Kaplan et al. 2020, arXiv:2001.08361, eq. 1.5, above a floor that is
 given). A start from bigrams of a text of T tokens counts as the part S / (T + S) of those that are
-not read, read by a model of M weights; repetitions count less with fewer tokens per weight, as in
+not read, read by a model of M weights; repetitions count less than new text, as in
 ``training/forecast.py``, for which this prints the constants. Fitted to the logarithms by least
 squares. Prints each point beside the law, too, and how far a law that was fitted without the point
 is from it. Needs SciPy.
@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 from scipy.optimize import least_squares
 
-from modelwright.training.forecast import MOST_REPEATS
 from modelwright.training.shapes import shape_config
 
 FIGURES = Path(__file__).with_name("scaling.jsonl")
@@ -85,9 +84,8 @@ def law(
 ) -> np.ndarray:
     """Bits per byte by the law."""
     size, size_exponent, data, data_exponent, start_tokens, start_weights, repeats = constants
-    most = np.minimum(MOST_REPEATS, repeats * text / weights)
     again = np.maximum(0.0, tokens / text - 1.0)
-    seen = np.minimum(tokens, text) + text * most * -np.expm1(-again / most)
+    seen = np.minimum(tokens, text) + text * repeats * -np.expm1(-again / repeats)
     counted = np.maximum(0.0, text - seen) * start_tokens / (text + start_tokens) * from_bigrams
     size_of_both = weights + (start_weights - weights) * counted / (seen + counted)
     by_size = (size / size_of_both) ** (size_exponent / data_exponent)
