@@ -3,9 +3,10 @@
 python benchmarks/training/kills.py [KILLS]
 
 Each trial pretrains a small model (next token, or distillation from a teacher), gets SIGKILL at a
-moment drawn evenly from the time of an undisturbed training, and is started again with the same
-command. Averaged weights are on, checkpoints are saved as often as possible. How many trials went
-on from a checkpoint is said too; the others were killed before there was one, or after the end.
+moment drawn evenly from the time of an undisturbed training, every other one from that after its
+first checkpoint, and is started again with the same command. Averaged weights are on, checkpoints
+are saved as often as possible. How many trials went on from a checkpoint is said too; the others
+were killed before there was one, or after the end.
 """
 
 from __future__ import annotations
@@ -58,12 +59,12 @@ def main() -> int:
             ("next token", {"start": "bigrams"}),
             ("distillation", {"teacher": str(folder / "teacher")}),
         ):
-            began = time.monotonic()
-            wanted = train(folder / objective / "alone", flags | extra).weights
-            seconds = time.monotonic() - began
+            alone = folder / objective / "alone"
+            until_saved, until_done = timed(alone, flags | extra)
+            wanted = weights_of(alone)
             trials = [
-                trial(folder / objective / str(number), flags | extra, seconds, number)
-                for number in range(kills)
+                trial(folder / objective / str(number), flags | extra, moment)
+                for number, moment in enumerate(moments(kills, until_saved, until_done))
             ]
             same = sum(one.weights == wanted for one in trials)
             went_on = sum(one.went_on for one in trials)
@@ -72,10 +73,32 @@ def main() -> int:
     return 1 if wrong else 0
 
 
-def trial(out: Path, flags: dict[str, str], seconds: float, seed: int) -> Trained:
+def timed(out: Path, flags: dict[str, str]) -> tuple[float, float]:
+    """Train; the seconds until the first checkpoint and until the end."""
+    began, until_saved = time.monotonic(), None
+    checkpoints = out.with_name(f"{out.name}.partial") / "scratch" / "checkpoints"
+    with start(out, flags) as run:
+        while run.poll() is None:
+            if until_saved is None and any(checkpoints.glob("step-????????")):
+                until_saved = time.monotonic() - began
+            time.sleep(0.01)
+        assert run.returncode == 0, run.communicate()[1]
+    assert until_saved is not None, "no checkpoint was seen"
+    return until_saved, time.monotonic() - began
+
+
+def moments(count: int, until_saved: float, until_done: float) -> list[float]:
+    """When to kill, in seconds after the start."""
+    return [
+        random.Random(number).uniform(until_saved if number % 2 else 0.0, until_done)
+        for number in range(count)
+    ]
+
+
+def trial(out: Path, flags: dict[str, str], moment: float) -> Trained:
     """Train, be killed once, train on."""
     with start(out, flags) as run:
-        time.sleep(random.Random(seed).uniform(0.0, seconds))
+        time.sleep(moment)
         run.send_signal(signal.SIGKILL)
         run.communicate()
     return train(out, flags)
@@ -86,8 +109,12 @@ def train(out: Path, flags: dict[str, str]) -> Trained:
     with start(out, flags) as run:
         _, notes = run.communicate()
     assert run.returncode == 0, notes
-    weights = hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()
-    return Trained(weights, "going on from step" in notes)
+    return Trained(weights_of(out), "going on from step" in notes)
+
+
+def weights_of(model: Path) -> str:
+    """A hash of them."""
+    return hashlib.sha256((model / "model.safetensors").read_bytes()).hexdigest()
 
 
 def start(out: Path, flags: dict[str, str]) -> subprocess.Popen[str]:
