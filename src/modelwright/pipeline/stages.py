@@ -161,7 +161,7 @@ STAGES = (
             _BASE,
             _TEACHER,
         ),
-        version=3,
+        version=4,
     ),
     Stage(
         "tokenizer",

@@ -74,7 +74,7 @@ def on_tokens(shape: Shape, tokens: float, text: Text, start: StartName | None =
     if start is None:
         more = _start_flops(shape) / shape.flops_per_token
         longer = Prospect(shape, "random", tokens + more)
-        is_worth_it = _best([longer, from_bigrams], text) == from_bigrams
+        is_worth_it = from_bigrams.bits_per_byte(text) < longer.bits_per_byte(text)
         return from_bigrams if is_worth_it and more <= MOST_START * tokens else at_random
     return from_bigrams if start == "bigrams" else at_random
 
