@@ -5,10 +5,10 @@ python benchmarks/training/fit_scaling.py [FIGURES.jsonl]
 The form is bits per byte = floor + ((size / N)^(a / b) + data / D)^b, N weights in matrix products
 and D tokens, both in millions (Kaplan et al. 2020, arXiv:2001.08361, eq. 1.5, above a floor that is
 given). A start from bigrams of a text of T tokens counts as the part S / (T + S) of those that are
-not read, read by a model of M weights; repetitions count less than new text, as in
-``training/forecast.py``, for which this prints the constants. Fitted to the logarithms by least
-squares. Prints each point beside the law, too, and how far a law that was fitted without the point
-is from it. Needs SciPy.
+not read, read by a model of M weights; repetitions, and weights beyond those that a text can fill,
+count less, as in ``training/forecast.py``, for which this prints the constants. Fitted to the
+logarithms by least squares. Prints each point beside the law, too, and how far a law that was
+fitted without the point is from it. Needs SciPy.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import least_squares
 
+from modelwright.training.forecast import EXCESS
 from modelwright.training.shapes import shape_config
 
 FIGURES = Path(__file__).with_name("scaling.jsonl")
@@ -81,33 +82,46 @@ def law(
     tokens: np.ndarray,
     text: np.ndarray,
     from_bigrams: np.ndarray,
+    limits_weights: bool = True,
 ) -> np.ndarray:
-    """Bits per byte by the law."""
+    """Bits per byte by the law; without limits a text can fill any number of weights."""
     size, size_exponent, data, data_exponent, start_tokens, start_weights, repeats = constants
-    again = np.maximum(0.0, tokens / text - 1.0)
-    seen = np.minimum(tokens, text) + text * repeats * -np.expm1(-again / repeats)
+    ratio = size_exponent / data_exponent
+    if limits_weights:
+        weights = _worth(weights, size * (ratio * text / data) ** (1.0 / ratio), EXCESS)
+    seen = _worth(tokens, text, repeats)
     counted = np.maximum(0.0, text - seen) * start_tokens / (text + start_tokens) * from_bigrams
     size_of_both = weights + (start_weights - weights) * counted / (seen + counted)
-    by_size = (size / size_of_both) ** (size_exponent / data_exponent)
+    by_size = (size / size_of_both) ** ratio
     return FLOOR + (by_size + data / (seen + counted)) ** data_exponent
+
+
+def _worth(amount: np.ndarray, whole: np.ndarray, constant: float) -> np.ndarray:
+    beyond = np.maximum(0.0, amount / whole - 1.0)
+    return np.minimum(amount, whole) - whole * constant * np.expm1(-beyond / constant)
 
 
 def fit(*columns: np.ndarray) -> np.ndarray:
     """The constants, in the order of :data:`NAMES`.
 
     All but the last are fitted to the runs that read their text once, and the last to the others,
-    which are few, so that it cannot bend the law.
+    which are few, so that it cannot bend the law. The former are of texts that can fill nearly all
+    weights: whether the limit is there while they are fitted changes no error, but the exponents.
     """
     *seen, reached = columns
     is_once = seen[1] <= ONCE * seen[2]
 
-    def errors(constants: Sequence[float]) -> np.ndarray:
-        return np.log(law(constants, *seen)) - np.log(reached)
+    def errors(constants: Sequence[float], limits_weights: bool) -> np.ndarray:
+        return np.log(law(constants, *seen, limits_weights)) - np.log(reached)
 
     of_law = least_squares(
-        lambda tried: errors([*tried, FIRST_REPEATS])[is_once], FIRST, bounds=(LOWEST, HIGHEST)
+        lambda tried: errors([*tried, FIRST_REPEATS], limits_weights=False)[is_once],
+        FIRST,
+        bounds=(LOWEST, HIGHEST),
     ).x
-    repeats = least_squares(lambda tried: errors([*of_law, *tried])[~is_once], FIRST_REPEATS).x
+    repeats = least_squares(
+        lambda tried: errors([*of_law, *tried], limits_weights=True)[~is_once], FIRST_REPEATS
+    ).x
     return np.array([*of_law, *repeats])
 
 

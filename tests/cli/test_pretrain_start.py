@@ -113,3 +113,11 @@ def test_the_start_counts_as_training_time(
     manifest = json.loads((tmp_path / "model" / "manifest.json").read_text())
     assert manifest["metrics"]["training_seconds"] >= 2
     assert manifest["counts"]["steps"] == 1
+
+
+def test_all_that_is_missing_is_named_at_once(command: Command, arguments: list[str]) -> None:
+    result = command(*arguments[:5], "--layers", "1", "--out", "nowhere")
+    assert result.exit_code == 2
+    for flag in ("--hidden-size", "--sequence-length", "--batch-rows", "--matrix-learning-rate"):
+        assert flag in result.errors
+    assert "--layers" not in result.errors

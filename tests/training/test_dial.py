@@ -174,6 +174,16 @@ def test_the_choice_fills_what_is_open_and_nothing_else(tmp_path: Path) -> None:
     assert fill_from_dial(PretrainSettings(), "pretrain", None) == PretrainSettings()
 
 
+def test_rates_of_another_start_are_refused(tmp_path: Path) -> None:
+    choice = choose_for_amount(Budget(200, "steps"), 2048, NOVELS_TEXT, "bigrams")[0]
+    (tmp_path / FILE).write_text(json.dumps({"choice": choice}))
+    artifact = open_artifact(tmp_path, "dial")
+    with pytest.raises(UsageError, match="chose its rates for bigrams"):
+        fill_from_dial(PretrainSettings(start="random"), "pretrain", artifact)
+    own = PretrainSettings(start="random", learning_rate=0.01, matrix_learning_rate=0.02)
+    assert fill_from_dial(own, "pretrain", artifact).learning_rate == 0.01
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"choice": {"pretrain": {"laiers": 3}}}'])
 def test_a_damaged_choice_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / FILE).write_text(text)
@@ -195,6 +205,26 @@ def test_little_text_gets_a_small_vocabulary() -> None:
     sizes = [choose_vocabulary(budget, size) for size in (10_000, 200_000, 2_000_000, 10**9)]
     assert sizes == sorted(sizes)
     assert sizes[0] <= 1024 < sizes[-1]
+
+
+def test_a_tiny_text_gets_the_smallest_model() -> None:
+    smallest = shape_config(128, 3, 2048).block_parameter_count()
+    assert size(choose_for_amount(Budget(2, "steps"), 512, Text(349))) == smallest
+    assert size(choose_for_amount(Budget(1e15, "FLOPs"), 512, Text(349))) == smallest
+    assert size(choose_for_time(shapes(2e11), 120, False, Text(8_000))) == smallest
+    large = choose_for_time(shapes(4e14), 300, False, Text(1e7))
+    assert smallest < size(large) < shape_config(1024, 16, 2048).block_parameter_count()
+
+
+def test_first_weights_are_given_reasons() -> None:
+    text = Text(1e7)
+    by_time, too_short, asked = (
+        " ".join(choose_for_time(shapes(2e11), seconds, False, text, start)[1])
+        for seconds, start in ((60, None), (2, None), (60, "random"))
+    )
+    assert re.search(r"bigrams; [0-9.]+ bits per byte would be expected from random", by_time)
+    assert "less than the time they take" in too_short
+    assert "as the settings have it" in asked
 
 
 def test_interpolation() -> None:

@@ -1,13 +1,15 @@
+import gzip
 import json
 import math
 import random
+from itertools import islice
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelwright.training.forecast import NOVELS, REPEATS, Text, difficulty
+from modelwright.training.forecast import EXCESS, NOVELS, REPEATS, Text, difficulty
 from modelwright.training.shapes import shape_config
 
 POINTS = Path(__file__).parents[2] / "benchmarks" / "training" / "scaling.jsonl"
@@ -78,3 +80,35 @@ def test_a_harder_text_is_expected_to_take_more_bits() -> None:
     easy, hard = Text(1e6, 0.8), Text(1e6, 1.1)
     expected = easy.bits_per_byte(1e6, 1e6, True) * 1.1 / 0.8
     assert hard.bits_per_byte(1e6, 1e6, True) == pytest.approx(expected)
+
+
+@given(st.floats(1e3, 1e12), st.floats(1, 1e10))
+def test_a_text_can_fill_only_so_many_weights(weights: float, size: float) -> None:
+    text = Text(size)
+    worth, most = text.weights_filled(weights), (1 + EXCESS) * NOVELS.best_weights(size)
+    assert worth <= weights * (1 + 1e-9)
+    assert worth <= most * (1 + 1e-9)
+    assert text.weights_filled(2 * weights) >= worth
+    assert Text(1e3 * size).weights_filled(weights) >= worth
+
+
+@pytest.mark.parametrize("tokens", [1e5, 1e7, 1e9])
+def test_the_best_size_is_that_of_which_no_other_gains_more_with_as_many_operations(
+    tokens: float,
+) -> None:
+    weights = NOVELS.best_weights(tokens)
+    best = NOVELS.bits_per_byte(weights, tokens)
+    for factor in (0.5, 0.9, 1.1, 2.0):
+        assert NOVELS.bits_per_byte(weights * factor, tokens / factor) > best
+
+
+def test_a_short_text_is_measured_beside_short_novels(shared_data: Path) -> None:
+    text = bytearray()
+    for path in sorted((shared_data / "english_novels").glob("*.jsonl.gz")):
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            for line in islice(lines, 0, None, 20):
+                text += json.loads(line)["text"].encode()
+    for length in (1_000, 20_000, 500_000):
+        starts = range(0, len(text) - length, max(length, len(text) // 20))
+        measured = [difficulty(bytes(text[start : start + length])) for start in starts]
+        assert sum(measured) / len(measured) == pytest.approx(1.0, abs=0.08)

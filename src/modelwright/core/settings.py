@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -206,18 +206,30 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     return [found for part in typing.get_args(annotation) for found in _models_in(part)]
 
 
-def chosen(settings: Settings, name: str, value: SettingT | None) -> SettingT:
-    """The value of an automatic setting once the dial has filled it in.
+def require_set(settings: Settings, names: Iterable[str]) -> None:
+    """See that the automatic settings a stage needs are there: given, or filled in by the dial.
 
     Raises
     ------
     UsageError
-        If it is still open, as when a stage runs alone without a dial.
+        Naming all that are still open, as when a stage runs alone without a dial.
     """
-    if value is None:
+    flags = [f"--{name.replace('_', '-')}" for name in names if getattr(settings, name) is None]
+    if flags:
         raise UsageError(
-            f"'{name}' is not set",
-            where=type(settings).__name__,
-            fix=f"give --{name.replace('_', '-')}, or --dial with the dial's folder",
+            f"not set: {', '.join(flags)}",
+            fix=f"give {'it' if len(flags) == 1 else 'them'}, or --dial with the dial's folder",
         )
+
+
+def chosen(settings: Settings, name: str, value: SettingT | None) -> SettingT:
+    """The value of an automatic setting, for type checkers without None.
+
+    Raises
+    ------
+    UsageError
+        If it is still open.
+    """
+    require_set(settings, [name])
+    assert value is not None
     return value

@@ -161,7 +161,7 @@ STAGES = (
             _BASE,
             _TEACHER,
         ),
-        version=4,
+        version=5,
     ),
     Stage(
         "tokenizer",

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from modelwright.core.artifact import Artifact
-from modelwright.core.errors import InputError
-from modelwright.core.settings import SettingsT, parse_settings
+from modelwright.core.errors import InputError, UsageError
+from modelwright.core.settings import Settings, SettingsT, parse_settings
 
 FILE = "dial.json"
+
+RATES = ("learning_rate", "matrix_learning_rate")
+"""Settings that fit some first weights and no others."""
 
 
 def fill_from_dial(settings: SettingsT, stage: str, dial: Artifact | None) -> SettingsT:
@@ -20,6 +24,8 @@ def fill_from_dial(settings: SettingsT, stage: str, dial: Artifact | None) -> Se
     ------
     InputError
         If the dial's file is damaged.
+    UsageError
+        If it has rates for other first weights than those that are asked for.
     """
     if dial is None:
         return settings
@@ -29,7 +35,21 @@ def fill_from_dial(settings: SettingsT, stage: str, dial: Artifact | None) -> Se
         values = choice.get(stage, {})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"the dial's choice is damaged: {error!r}", where=path) from None
+    _check_start(settings, values, path)
     return with_choice(settings, values, str(path))
+
+
+def _check_start(settings: Settings, values: Mapping[str, Any], path: Path) -> None:
+    """Rates for one start are wrong for the other: those for bigrams are far lower."""
+    asked, of_dial = getattr(settings, "start", None), values.get("start")
+    rates = (getattr(settings, name, None) for name in RATES)
+    if asked is not None and of_dial not in {None, asked} and None in rates:
+        raise UsageError(
+            f"start is {asked}, and the dial chose its rates for {of_dial}",
+            where=path,
+            fix=f"run 'modelwright dial' with --start {asked}, or give rates of your own: "
+            + ", ".join(f"--{name.replace('_', '-')}" for name in RATES),
+        )
 
 
 def with_choice(settings: SettingsT, values: Mapping[str, Any], source: str) -> SettingsT:

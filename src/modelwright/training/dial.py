@@ -13,7 +13,6 @@ from modelwright.core.errors import UsageError
 from modelwright.core.examples import PLURALS, TO_FINETUNE
 from modelwright.core.files import write_json
 from modelwright.core.job import Job, Outcome
-from modelwright.data.corpus import read_texts
 from modelwright.models.device import pick_device
 from modelwright.models.pretrained import load_config
 from modelwright.tokens.tokenizer import Tokenizer
@@ -21,12 +20,13 @@ from modelwright.training.base_choice import LEAST_ROWS, choose_for_base
 from modelwright.training.budget import Budget
 from modelwright.training.choice import FILE
 from modelwright.training.compiling import should_compile
-from modelwright.training.forecast import SAMPLE_BYTES, Text, difficulty
+from modelwright.training.forecast import Text
 from modelwright.training.names import StartName
 from modelwright.training.prospects import (
     Prospect,
     best_for_flops,
     best_in_time,
+    in_time,
     largest_worthwhile,
     on_tokens,
 )
@@ -40,10 +40,8 @@ from modelwright.training.shapes import (
     time_shapes,
     tokens_per_second,
 )
+from modelwright.training.text_estimate import estimate_text
 from modelwright.training.tokenized import ALL_FOR_ALIGNMENT
-
-BYTES_PER_TOKEN = 3.3
-"""About what a vocabulary of a few thousand reaches on English text."""
 
 STEP_ROWS = 16
 """Windows in a step where the budget is a number of steps."""
@@ -59,6 +57,9 @@ STARTS = {
     "random": "random first weights",
 }
 """In words."""
+
+NAMES = {"bigrams": "bigrams", "random": "random ones"}
+"""Likewise, after those."""
 
 EVALUATION_SECONDS = 12.0
 TOKENIZER_BYTES_PER_SECOND = 3e6
@@ -89,7 +90,7 @@ def dial(job: Job[DialSettings]) -> Outcome:
         if teacher is None
         else load_config(teacher.path).vocab_size
     )
-    text = Text(max(1.0, text_bytes / BYTES_PER_TOKEN), difficulty(_sample(corpus)))
+    text = estimate_text(corpus, vocabulary if teacher is None else Tokenizer.load(teacher.path))
     shapes = list[Shape]()
     if budget.unit == "seconds":
 
@@ -110,11 +111,15 @@ def dial(job: Job[DialSettings]) -> Outcome:
     else:
         plan = choose_for_amount(budget, vocabulary, text, job.settings.start)
     choice, reasons, _ = plan
-    why = "the teacher's"
+    whose = ", the teacher's"
     if teacher is None:
         choice["tokenizer"] = {"vocabulary_size": vocabulary}
-        why = f"{text_bytes / 1e6:,.1f} MB of text to learn from"
-    reasons.insert(0, f"vocabulary {vocabulary:,}: {why}")
+        whose = ""
+    reasons.insert(
+        0,
+        f"vocabulary {vocabulary:,}{whose}: {text_bytes:,} bytes to learn from are about "
+        f"{text.tokens:,.0f} tokens",
+    )
     return _outcome(job, plan, shapes)
 
 
@@ -135,16 +140,6 @@ def has_answers(examples: Artifact | None, note: Callable[[str], None]) -> bool:
     if not has_some:
         note(f"  no time for fine-tuning: {ALL_FOR_ALIGNMENT}")
     return has_some
-
-
-def _sample(corpus: Artifact) -> bytes:
-    """Some of the text to learn from; documents are in no particular order."""
-    sample = bytearray()
-    for text in read_texts(corpus.path, "train"):
-        sample += text.encode()
-        if len(sample) >= SAMPLE_BYTES:
-            break
-    return bytes(sample[:SAMPLE_BYTES])
 
 
 def _outcome(job: Job[DialSettings], plan: Plan, shapes: list[Shape]) -> Outcome:
@@ -182,9 +177,10 @@ def plan_for_base(
     """
     base = job.input("base")
     config = load_config(base.path)
-    Tokenizer.load(base.path).end_of_text  # noqa: B018 - refused now rather than by 'shards'
+    tokenizer = Tokenizer.load(base.path)
+    tokenizer.end_of_text  # noqa: B018 - refused now rather than by 'shards'
     length = min(SEQUENCE_LENGTH, config.max_position_embeddings)
-    text_tokens = text_bytes / BYTES_PER_TOKEN
+    text_tokens = estimate_text(job.input("corpus"), tokenizer).tokens
     if budget.unit != "seconds":
         return choose_for_base(config, length, budget, text_tokens, 0.0, 0.0)
     with job.progress.task("timing this machine", 1, "shapes"):
@@ -274,7 +270,7 @@ def choose_for_time(
         "should get furthest in the time",
         f"pretraining {for_pretraining:.0f} s at {shape.tokens_per_second:,.0f} tokens/s: about "
         f"{tokens / 1e6:.2f}M tokens, {tokens / text.tokens:.1f} times the text",
-        STARTS[prospect.start],
+        why_start(prospect, in_time(shape, for_pretraining, text), text, is_given=bool(start)),
         expectation(prospect, text),
     ]
     if tokens > OFTEN * text.tokens:
@@ -316,11 +312,23 @@ def choose_for_amount(
     reasons = [
         f"{shape.layers} layers, {shape.hidden_size} wide: the budget is {budget}, about "
         f"{tokens:,.0f} tokens",
-        STARTS[prospect.start],
+        why_start(prospect, [on_tokens(shape, tokens, text, "random")], text, is_given=bool(start)),
         expectation(prospect, text),
     ]
     bits = round(prospect.bits_per_byte(text), 4)
     return choice, reasons, {"tokens": round(tokens), "bits_per_byte": bits}
+
+
+def why_start(prospect: Prospect, possible: list[Prospect], text: Text, is_given: bool) -> str:
+    """The first weights, in words, and what speaks for them among those that are possible."""
+    words = STARTS[prospect.start]
+    if is_given:
+        return f"{words}, as the settings have it"
+    others = [one for one in possible if one.start != prospect.start]
+    if others:
+        name, expected = others[0].start, others[0].bits_per_byte(text)
+        return f"{words}; {expected:.2f} bits per byte would be expected from {NAMES[name]}"
+    return f"{words}: those from the text's bigrams would gain less than the time they take"
 
 
 def expectation(prospect: Prospect, text: Text) -> str:

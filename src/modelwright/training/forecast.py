@@ -2,8 +2,9 @@
 
 The form is that of Kaplan et al. 2020 (arXiv:2001.08361, eq. 1.5) above a floor: with few tokens a
 larger model gains little, with more it gains more, which a sum of one term for each does not have.
-Text that is seen again counts less (Muennighoff et al. 2023, arXiv:2305.16264, eq. 5). The points,
-and the script that fits them, are in ``benchmarks/training/``.
+Text that is seen again counts less, and so do weights beyond those that the text can fill
+(Muennighoff et al. 2023, arXiv:2305.16264, eq. 5 and 6). The points, and the script that fits them,
+are in ``benchmarks/training/``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import lzma
 import math
 from dataclasses import dataclass
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,11 @@ class ScalingLaw:
         above = math.pow(by_size + self.data / (tokens / 1e6), self.data_exponent)
         return min(UNIFORM, self.floor + above)
 
+    def best_weights(self, tokens: float) -> float:
+        """The size with which so many tokens are best used: operations (as N D) allow no better."""
+        ratio = self.size_exponent / self.data_exponent
+        return 1e6 * self.size * math.pow(ratio * (tokens / 1e6) / self.data, 1.0 / ratio)
+
 
 UNIFORM = 8.0
 """Bits per byte of one who knows nothing."""
@@ -45,19 +53,27 @@ START_TOKENS, START_WEIGHTS = 0.997e6, 1.057e6
 """S and M, fitted with the law: a start from bigrams of T tokens is worth the part S / (T + S) of
 those that training does not read, read by a model of M weights, whatever its size."""
 
-NOVELS_LZMA = 2.635
-"""Bits per byte that LZMA takes of :data:`SAMPLE_BYTES` of the same novels."""
-
-SAMPLE_BYTES = 500_000
-"""Text that is compressed to tell how hard it is to predict."""
+NOVELS_LZMA = {
+    1_000: 4.93,
+    3_000: 4.13,
+    10_000: 3.53,
+    30_000: 3.16,
+    100_000: 2.89,
+    300_000: 2.70,
+    500_000: 2.635,
+}
+"""Bits per byte that LZMA takes of so many bytes of the same novels: it learns as it goes on."""
 
 FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9}]
 """Of the compression; no headers, which would count in a short text."""
 
-REPEATS = 1.39
+REPEATS = 1.57
 """How many repetitions of a text are worth about two thirds of as much new text (R* there). Fitted
 to runs of ours that read a small text two to four times; in the paper, which has far larger texts
 and models, it is 15.4."""
+
+EXCESS = 5.31
+"""How many times the weights that a text can fill all further ones are worth (R* of N there)."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +103,7 @@ class Text:
         from_bigrams : bool
             Whether its first weights know which token follows which.
         """
+        weights = self.weights_filled(weights)
         seen = max(1.0, self.distinct_tokens(tokens))
         counted = 0.0
         if from_bigrams:
@@ -97,10 +114,19 @@ class Text:
 
     def distinct_tokens(self, tokens: float) -> float:
         """How many new tokens would teach as much as ``tokens`` that are read of this text."""
-        again = max(0.0, tokens / self.tokens - 1.0)
-        if again == 0.0:
-            return tokens
-        return self.tokens * (1.0 - REPEATS * math.expm1(-again / REPEATS))
+        return _worth(tokens, self.tokens, REPEATS)
+
+    def weights_filled(self, weights: float) -> float:
+        """How many weights would learn as much, had they as much text as they can hold."""
+        return _worth(weights, NOVELS.best_weights(self.tokens), EXCESS)
+
+
+def _worth(amount: float, whole: float, constant: float) -> float:
+    """What goes beyond ``whole`` counts less and less: all of it ``constant`` times the whole."""
+    beyond = max(0.0, amount / whole - 1.0)
+    if beyond == 0.0:
+        return amount
+    return whole * (1.0 - constant * math.expm1(-beyond / constant))
 
 
 def difficulty(sample: bytes) -> float:
@@ -108,4 +134,5 @@ def difficulty(sample: bytes) -> float:
     if not sample:
         return 1.0
     packed = lzma.compress(sample, format=lzma.FORMAT_RAW, filters=FILTERS)
-    return 8 * len(packed) / len(sample) / NOVELS_LZMA
+    sizes, of_novels = np.log(list(NOVELS_LZMA)), list(NOVELS_LZMA.values())
+    return 8 * len(packed) / len(sample) / float(np.interp(math.log(len(sample)), sizes, of_novels))

@@ -15,7 +15,7 @@ from modelwright.core.artifact import Artifact
 from modelwright.core.errors import InputError, UsageError
 from modelwright.core.files import write_text
 from modelwright.core.job import Job, Outcome
-from modelwright.core.settings import chosen
+from modelwright.core.settings import chosen, require_set
 from modelwright.models.config import TransformerConfig
 from modelwright.models.device import pick_device, pick_precision, use_all_cores
 from modelwright.models.families.table import in_family
@@ -74,10 +74,12 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
         If the shards hold less than one window, or were made with another tokenizer; if base or
         teacher have another vocabulary.
     UsageError
-        If a shape is asked for and there is a base, which has one; if early stopping is asked for
+        If what has no default is not set; if a shape or first weights are asked for and there is a
+        base, which has them; if early stopping is asked for
         and there is no held-out text.
     """
     settings = job.settings
+    _check_settings(settings, "base" in job.inputs)
     shards_artifact, tokenizer_artifact = job.input("shards"), job.input("tokenizer")
     tokenizer = Tokenizer.load(tokenizer_artifact.path)
     train = _open_shards(shards_artifact, "train", tokenizer)
@@ -156,6 +158,19 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
     )
 
 
+def _check_settings(settings: PretrainSettings, has_base: bool) -> None:
+    """See that all is set that has no default, and nothing that a base decides."""
+    asked = [name for name in SHAPE if getattr(settings, name) != _default(name)]
+    if has_base and asked:
+        raise UsageError(f"'{asked[0]}' is that of the base model", fix="leave it out")
+    if has_base and settings.start is not None:
+        raise UsageError("a base model has its weights: 'start' is of no use", fix="leave it out")
+    of_shape = [] if has_base else ["hidden_size", "layers"]
+    of_muon = ["matrix_learning_rate"] if settings.optimizer == "muon" else []
+    of_all = ["sequence_length", "batch_rows", "learning_rate", *of_muon, "budget"]
+    require_set(settings, [*of_shape, *of_all])
+
+
 def _samples(
     model: CausalLM, tokenizer: Tokenizer, settings: PretrainSettings, world: World
 ) -> Samples | None:
@@ -181,11 +196,6 @@ def _first_model(
         model = CausalLM(config)
         initialise(model, settings.seed)
         return model
-    asked = [name for name in SHAPE if getattr(settings, name) != _default(name)]
-    if asked:
-        raise UsageError(f"'{asked[0]}' is that of the base model", fix="leave it out")
-    if settings.start is not None:
-        raise UsageError("a base model has its weights: 'start' is of no use", fix="leave it out")
     model = load_model(base.path).train()
     check_trainable(model)
     _check_vocabulary(model, tokenizer, base)

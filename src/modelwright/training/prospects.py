@@ -16,6 +16,9 @@ LEAST_LEFT = 0.6
 MOST_START = 0.25
 """Largest part of the operations of a training that its start from bigrams may take, likewise."""
 
+NEGLIGIBLE = 0.001
+"""Part of the bits for which a smaller model, or a simpler start, is not given up."""
+
 COUNTED_PER_SECOND = 1e7
 """Tokens of which the pairs are counted in a second."""
 
@@ -106,5 +109,7 @@ def largest_worthwhile(
 
 
 def _best(prospects: Iterable[Prospect], text: Text) -> Prospect:
-    """The first of those that are expected to reach most."""
-    return min(prospects, key=lambda one: one.bits_per_byte(text))
+    """The first of those that are expected to reach most, or nearly so."""
+    each = [(one, one.bits_per_byte(text)) for one in prospects]
+    enough = (1.0 + NEGLIGIBLE) * min(bits for _, bits in each)
+    return next(one for one, bits in each if bits <= enough)
