@@ -21,7 +21,6 @@ SUMMARY = (
     "tokens",
     "seconds",
     "flops",
-    "tokens_per_second",
     "loss",
     "validation_loss",
     "validation_bits_per_byte",
@@ -67,7 +66,10 @@ class TrainingRun:
         """What a table says of it."""
         figures = {name: self.last(name) for name in SUMMARY}
         head = {"id": self.id, "stage": self.stage, "status": self.status, "started": self.started}
-        return {**head, "steps": self.last("step"), **figures}
+        tokens, seconds = figures["tokens"], figures["seconds"]
+        # Of the whole run; the log has it of each row.
+        speed = tokens / seconds if tokens is not None and seconds else None
+        return {**head, "steps": self.last("step"), **figures, "tokens_per_second": speed}
 
     def points(self, x: str, y: str) -> list[tuple[float, float]]:
         """Pairs of two measurements, where a row has both."""

@@ -19,7 +19,7 @@ from torch import Tensor
 from modelwright.core.progress import Progress
 from modelwright.models.transformer import CausalLM
 from modelwright.tokens.shards import TokenShards
-from modelwright.training.cross_entropy import row_chunks
+from modelwright.training.cross_entropy import row_chunks, softmax_in_place
 
 MOST_TOKENS = 1 << 25
 """Tokens of the text that are counted; more would tell little more."""
@@ -159,14 +159,17 @@ def _backward(model: CausalLM, tokens: Tensor, pairs: Pairs, worth: Tensor, usua
     hidden_gradient, head.grad = torch.empty_like(hidden), torch.zeros_like(head)
     loss = torch.zeros((), device=device)
     with torch.no_grad():
-        for part in row_chunks(hidden, head):
+        parts = row_chunks(hidden, head)
+        room = hidden.new_empty(len(hidden[parts[0]]), len(head))
+        for part in parts:
             firsts = tokens[part]
             rows, followers, counts = (torch.from_numpy(one) for one in pairs.after(firsts.numpy()))
             wanted = (worth[firsts][rows] * counts).float()
             prior = (PRIOR * worth[firsts]).float()
             totals = prior.index_add(0, rows, wanted).to(device)
             places, wanted = (rows * len(head) + followers).to(device), wanted.to(device)
-            slopes = torch.softmax(hidden[part] @ head.t(), -1)
+            logits = torch.mm(hidden[part], head.t(), out=room[: len(hidden[part])])
+            slopes = softmax_in_place(logits)
             loss -= wanted @ slopes.view(-1)[places].clamp_min(1e-30).log()
             slopes.mul_(totals[:, None]).addr_(prior.to(device), usual, alpha=-1)
             slopes.view(-1).index_add_(0, places, wanted, alpha=-1)

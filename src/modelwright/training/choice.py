@@ -39,6 +39,15 @@ def fill_from_dial(settings: SettingsT, stage: str, dial: Artifact | None) -> Se
     return with_choice(settings, values, str(path))
 
 
+def expected_tokens(dial: Artifact | None, budget: str | None) -> float:
+    """How many tokens the dial expected of pretraining with this budget; 0 where it did not."""
+    if dial is None:
+        return 0.0
+    content = json.loads(dial.file(FILE).read_text(encoding="utf-8"))
+    is_its_budget = content["choice"].get("pretrain", {}).get("budget") == budget
+    return float(content.get("expected", {}).get("tokens", 0.0)) if is_its_budget else 0.0
+
+
 def _check_start(settings: Settings, values: Mapping[str, Any], path: Path) -> None:
     """Rates for one start are wrong for the other: those for bigrams are far lower."""
     asked, of_dial = getattr(settings, "start", None), values.get("start")

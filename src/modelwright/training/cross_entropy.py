@@ -73,13 +73,17 @@ class _LinearCrossEntropy(torch.autograd.Function):
         by_weight = weights[:, None]
         hidden_gradient = torch.empty_like(rows)
         head_gradient = torch.zeros_like(head, dtype=torch.float32)
+        weighted = (rows * by_weight).to(dtype)
         total = torch.zeros((), device=hidden.device)
-        losses_and_slopes = fused_kernel() if compiled else in_passes
-        for part in row_chunks(rows, table):
-            losses, slopes = losses_and_slopes(rows[part] @ table.t(), targets[part])
+        losses_and_slopes = fused_kernel() if compiled else in_place
+        parts = row_chunks(rows, table)
+        room = rows.new_empty(len(rows[parts[0]]), len(table)) if parts else rows
+        for part in parts:
+            logits = torch.mm(rows[part], table.t(), out=room[: len(rows[part])])
+            losses, slopes = losses_and_slopes(logits, targets[part])
             total += losses @ weights[part]
             torch.mm(slopes, table, out=hidden_gradient[part])
-            head_gradient += slopes.t() @ (rows[part] * by_weight[part]).to(dtype)
+            _add_product(head_gradient, slopes.t(), weighted[part])
         hidden_gradient.mul_(by_weight)
         ctx.save_for_backward(hidden_gradient, head_gradient)
         ctx.types = hidden.dtype, head.dtype
@@ -99,15 +103,32 @@ class _LinearCrossEntropy(torch.autograd.Function):
         )
 
 
-def in_passes(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """Add a matrix product to a sum in float32."""
+    if left.dtype == total.dtype:
+        total.addmm_(left, right)
+    else:
+        total += left @ right
+
+
+def in_place(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Losses of a chunk (N,), and their derivatives by the logits (N, V): softmax - one-hot.
 
-    Made of PyTorch's own kernels for CPUs, which keep the chunk in the cache.
+    Made of PyTorch's own kernels for CPUs; ``logits`` may be overwritten.
     """
-    chances = torch.softmax(logits, -1, dtype=torch.float32)
+    chances = softmax_in_place(logits)
     picked = chances.gather(1, targets[:, None])
     slopes = chances.scatter_(1, targets[:, None], picked - 1)
     return _losses(picked), slopes.to(logits.dtype)
+
+
+def softmax_in_place(logits: Tensor) -> Tensor:
+    """Chances (N, V) in float32, in the memory of float32 logits on a CPU: more fits its cache.
+
+    The kernel there reads a row before it writes it; others may not.
+    """
+    overwrites = logits.dtype == torch.float32 and logits.device.type == "cpu"
+    return torch.softmax(logits, -1, dtype=torch.float32, out=logits if overwrites else None)
 
 
 def _losses(picked: Tensor) -> Tensor:

@@ -33,8 +33,10 @@ from modelwright.tokens.train import MULTIPLE
 from modelwright.training.adaptation import check_trainable
 from modelwright.training.batches import Batch, WindowBatches, next_token_batch
 from modelwright.training.bigram_start import count_pairs, fit_tables
+from modelwright.training.budget import Budget
 from modelwright.training.callbacks.early_stopping import check_measured
 from modelwright.training.checkpoint import CHECKPOINTS, newest_step
+from modelwright.training.choice import expected_tokens
 from modelwright.training.fit import fit
 from modelwright.training.heap import kept_heap
 from modelwright.training.memory import check_weights_fit
@@ -136,6 +138,7 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
         spent_seconds=spent,
     )
     save_trained(model, tokenizer_artifact, job, world)
+    _compare_tokens(job, fitted.tokens)
     return Outcome(
         counts={
             "parameters": config.parameter_count(),
@@ -169,6 +172,15 @@ def _check_settings(settings: PretrainSettings, has_base: bool) -> None:
     of_muon = ["matrix_learning_rate"] if settings.optimizer == "muon" else []
     of_all = ["sequence_length", "batch_rows", "learning_rate", *of_muon, "budget"]
     require_set(settings, [*of_shape, *of_all])
+
+
+def _compare_tokens(job: Job[PretrainSettings], tokens: int) -> None:
+    """Say how many were seen of those that the dial expected."""
+    expected = expected_tokens(job.inputs.get("dial"), job.settings.budget)
+    if expected and Budget.parse(job.settings.budget or "").unit == "seconds":
+        job.progress.note(
+            f"  {tokens:,} tokens in the time, {tokens / expected - 1:+.0%} of what was expected"
+        )
 
 
 def _samples(
