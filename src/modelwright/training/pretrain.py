@@ -39,6 +39,7 @@ from modelwright.training.checkpoint import CHECKPOINTS, newest_step
 from modelwright.training.choice import expected_tokens
 from modelwright.training.fit import fit
 from modelwright.training.heap import kept_heap
+from modelwright.training.look_back import look_back
 from modelwright.training.memory import check_weights_fit
 from modelwright.training.names import StartName
 from modelwright.training.objectives.distillation import distillation
@@ -217,7 +218,7 @@ def _first_model(
 def _fit_start(
     job: Job[PretrainSettings], model: CausalLM, shards: TokenShards, world: World
 ) -> float:
-    """Fit a new model's first weights to bigrams; returns the seconds that it took."""
+    """Fit a new model's first weights to bigrams, and let it look back; returns the seconds."""
     if newest_step(job.scratch / CHECKPOINTS) is not None:
         return 0.0  # the checkpoint has the weights
     began = time.monotonic()
@@ -225,7 +226,9 @@ def _fit_start(
     device = pick_device(job.settings.device)
     model.to(device)
     with kept_heap() if device.type == "cpu" else nullcontext():
-        fit_tables(model, count_pairs(shards, job.progress), job.settings.seed, job.progress)
+        pairs = count_pairs(shards, job.progress)
+        fit_tables(model, pairs, job.settings.seed, job.progress)
+        look_back(model, pairs.first_counts())
     (seconds,) = world.sum(time.monotonic() - began if world.is_leader else 0.0)
     return seconds
 
