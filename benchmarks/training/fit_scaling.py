@@ -6,8 +6,9 @@ The form is bits per byte = floor + ((size / N)^(a / b) + data / D)^b, N weights
 and D tokens, both in millions (Kaplan et al. 2020, arXiv:2001.08361, eq. 1.5, above a floor that is
 given). A start from bigrams of a text of T tokens counts as the part S / (T + S) of those that are
 not read, read by a model of M weights; repetitions, and weights beyond those that a text can fill,
-count less, as in ``training/forecast.py``, for which this prints the constants. Fitted to the
-logarithms by least squares. Prints each point beside the law, too, and how far a law that was
+count less, and heads that look back gain a little, as in ``training/forecast.py``, for which this
+prints the constants. Points without ``looks_back`` are from before there were such heads. Fitted to
+the logarithms by least squares. Prints each point beside the law, too, and how far a law that was
 fitted without the point is from it. Needs SciPy.
 """
 
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import least_squares
 
-from modelwright.training.forecast import EXCESS
+from modelwright.training.forecast import EXCESS, LOOK_BACK
 from modelwright.training.shapes import shape_config
 
 FIGURES = Path(__file__).with_name("scaling.jsonl")
@@ -67,13 +68,16 @@ def main() -> None:
         )
 
 
-def point(figure: dict[str, Any]) -> tuple[float, float, float, bool, float]:
-    """Weights, tokens, tokens of the text, in millions; a start from bigrams?; bits per byte."""
+def point(figure: dict[str, Any]) -> tuple[float, float, float, bool, bool, float]:
+    """Weights, tokens, tokens of the text, in millions; a start from bigrams? with heads that look
+    back?; bits per byte.
+    """
     shape = figure["point"]
     config = shape_config(shape["hidden_size"], shape["layers"], int(shape.get("vocabulary", 4096)))
     millions = (config.matrix_weights(), figure["tokens"], figure["text_tokens"])
     weights, tokens, text = (number / 1e6 for number in millions)
-    return weights, tokens, text, shape["start"] == "bigrams", figure["bits_per_byte"]
+    from_bigrams, looks_back = shape["start"] == "bigrams", figure.get("looks_back", False)
+    return weights, tokens, text, from_bigrams, looks_back, figure["bits_per_byte"]
 
 
 def law(
@@ -82,6 +86,7 @@ def law(
     tokens: np.ndarray,
     text: np.ndarray,
     from_bigrams: np.ndarray,
+    looks_back: np.ndarray,
     limits_weights: bool = True,
 ) -> np.ndarray:
     """Bits per byte by the law; without limits a text can fill any number of weights."""
@@ -90,10 +95,12 @@ def law(
     if limits_weights:
         weights = _worth(weights, size * (ratio * text / data) ** (1.0 / ratio), EXCESS)
     seen = _worth(tokens, text, repeats)
-    counted = np.maximum(0.0, text - seen) * start_tokens / (text + start_tokens) * from_bigrams
+    unseen = np.maximum(0.0, text - seen) * from_bigrams
+    counted = unseen * start_tokens / (text + start_tokens)
     size_of_both = weights + (start_weights - weights) * counted / (seen + counted)
     by_size = (size / size_of_both) ** ratio
-    return FLOOR + (by_size + data / (seen + counted)) ** data_exponent
+    bits = FLOOR + (by_size + data / (seen + counted)) ** data_exponent
+    return bits * (1.0 - LOOK_BACK * looks_back * unseen / text)
 
 
 def _worth(amount: np.ndarray, whole: np.ndarray, constant: float) -> np.ndarray:

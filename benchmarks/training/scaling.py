@@ -87,6 +87,7 @@ def run(workspace: Path, point: Point) -> Point:
         "steps": counts["steps"],
         "tokens": counts["tokens"],
         "text_tokens": _text_tokens(shards),
+        "looks_back": point.get("start") == "bigrams",
         "seconds": metrics["training_seconds"],
     }
 

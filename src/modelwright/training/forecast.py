@@ -53,6 +53,10 @@ START_TOKENS, START_WEIGHTS = 0.997e6, 1.057e6
 """S and M, fitted with the law: a start from bigrams of T tokens is worth the part S / (T + S) of
 those that training does not read, read by a model of M weights, whatever its size."""
 
+LOOK_BACK = 0.01
+"""Part of the bits that heads which look back save after such a start, of a text of which training
+reads little; of others in proportion to what it does not read (``training/look_back.py``)."""
+
 NOVELS_LZMA = {
     1_000: 4.93,
     3_000: 4.13,
@@ -105,12 +109,11 @@ class Text:
         """
         weights = self.weights_filled(weights)
         seen = max(1.0, self.distinct_tokens(tokens))
-        counted = 0.0
-        if from_bigrams:
-            unseen = max(0.0, self.tokens - seen)
-            counted = unseen * START_TOKENS / (self.tokens + START_TOKENS)
+        unseen = max(0.0, self.tokens - seen) if from_bigrams else 0.0
+        counted = unseen * START_TOKENS / (self.tokens + START_TOKENS)
         size = weights + (START_WEIGHTS - weights) * counted / (seen + counted)
-        return self.difficulty * NOVELS.bits_per_byte(size, seen + counted)
+        bits = self.difficulty * NOVELS.bits_per_byte(size, seen + counted)
+        return bits * (1.0 - LOOK_BACK * unseen / self.tokens)
 
     def distinct_tokens(self, tokens: float) -> float:
         """How many new tokens would teach as much as ``tokens`` that are read of this text."""
