@@ -124,7 +124,9 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
 
     start = _start_used(settings, model, base)
     if start != (settings.start or start):
-        job.progress.note("  random first weights: bigrams take an output head of its own")
+        job.progress.note(
+            "  random first weights: bigrams take an output head of its own (--no-tie-embeddings)"
+        )
     spent = _fit_start(job, model, train, world) if start == "bigrams" else 0.0
     fitted = fit(
         job,
