@@ -56,11 +56,16 @@ def test_a_start_from_bigrams_begins_below_a_random_one(
 def test_a_run_that_was_cut_off_does_not_start_anew(
     command: Command, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fits, fit_tables, step = list[int](), stage.fit_tables, Loop.step
+    fits, fit_tables, step = list[str](), stage.fit_tables, Loop.step
+    look_back = stage.look_back
 
     def counted(*given: object) -> None:
-        fits.append(1)
+        fits.append("tables")
         fit_tables(*given)  # type: ignore[arg-type]
+
+    def looked(*given: object) -> None:
+        fits.append("heads")
+        look_back(*given)  # type: ignore[arg-type]
 
     def cut_off(self: Loop, started: float) -> float:
         if self.state.step == 2:
@@ -68,16 +73,17 @@ def test_a_run_that_was_cut_off_does_not_start_anew(
         return step(self, started)
 
     monkeypatch.setattr(stage, "fit_tables", counted)
+    monkeypatch.setattr(stage, "look_back", looked)
     given = [*arguments, "--start", "bigrams", "--out"]
     assert command(*given, str(tmp_path / "whole")).exit_code == 0
     with monkeypatch.context() as patch:
         patch.setattr(Loop, "step", cut_off)
         assert command(*given, str(tmp_path / "cut")).exit_code != 0
-    assert len(fits) == 2
+    assert fits == ["tables", "heads"] * 2
     result = command(*given, str(tmp_path / "cut"))
     assert result.exit_code == 0, result.errors
     assert "going on from step 2" in result.errors
-    assert len(fits) == 2
+    assert fits == ["tables", "heads"] * 2
     whole, cut = (load_model(tmp_path / name).state_dict() for name in ("whole", "cut"))
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
 
@@ -113,6 +119,24 @@ def test_the_start_counts_as_training_time(
     manifest = json.loads((tmp_path / "model" / "manifest.json").read_text())
     assert manifest["metrics"]["training_seconds"] >= 2
     assert manifest["counts"]["steps"] == 1
+
+
+def test_tokens_are_compared_with_what_the_dial_expected(
+    command: Command, arguments: list[str], tmp_path: Path
+) -> None:
+    choice = {"hidden_size": 64, "layers": 1, "sequence_length": 64, "batch_rows": 2}
+    choice |= {"learning_rate": 0.001, "matrix_learning_rate": 0.001, "budget": "0.5 seconds"}
+    dial = tmp_path / "dial"
+    dial.mkdir()
+    content = {"choice": {"pretrain": choice}, "expected": {"tokens": 10**9}}
+    (dial / "dial.json").write_text(json.dumps(content))
+    given = [*arguments[:5], "--dial", str(dial), "--out"]
+    result = command(*given, str(tmp_path / "model"))
+    assert result.exit_code == 0, result.errors
+    assert "100% fewer than the dial expected" in result.errors
+    result = command(*given, str(tmp_path / "other"), "--layers", "2")
+    assert result.exit_code == 0, result.errors
+    assert "the dial expected" not in result.errors
 
 
 def test_all_that_is_missing_is_named_at_once(command: Command, arguments: list[str]) -> None:

@@ -59,6 +59,7 @@ def test_runs_that_were_cut_off_are_there_without_their_half_line(tmp_path: Path
     assert found["finetune-bbb"].status == "failed"
     summary = found["pretrain-aaa"].summary()
     assert (summary["steps"], summary["tokens"], summary["seconds"]) == (3, 300, 6.0)
+    assert summary["tokens_per_second"] == 50.0  # of the whole run
     assert summary["validation_loss"] is None
     assert found["pretrain-ccc"].summary()["loss"] is None
 

@@ -51,6 +51,17 @@ def test_without_gradients_it_is_the_same_value() -> None:
         assert linear_cross_entropy(hidden, head, targets, weights) == with_gradients
 
 
+@pytest.mark.parametrize("classes", [1, 7, 4096, 150_001])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_softmax_in_its_own_memory_is_the_same(dtype: torch.dtype, classes: int) -> None:
+    logits = 5 * torch.randn(19, classes, generator=torch.Generator().manual_seed(0))
+    logits = logits.to(dtype)
+    expected = torch.softmax(logits.clone(), -1, dtype=torch.float32)
+    found = cross_entropy.softmax_in_place(logits)
+    assert torch.equal(found, expected)
+    assert (found.data_ptr() == logits.data_ptr()) == (dtype == torch.float32)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_form_for_gpus_is_the_same(dtype: torch.dtype) -> None:
     logits = torch.randn(33, 70, generator=torch.Generator().manual_seed(0)).to(dtype)

@@ -16,7 +16,7 @@ from modelwright.pipeline.stages import STAGES, settings_of
 from modelwright.training import dial
 from modelwright.training import shapes as shapes_module
 from modelwright.training.budget import Budget
-from modelwright.training.choice import FILE, fill_from_dial
+from modelwright.training.choice import FILE, expected_tokens, fill_from_dial
 from modelwright.training.dial import (
     choose_for_amount,
     choose_for_time,
@@ -132,6 +132,8 @@ def test_a_start_that_was_asked_for_is_kept_with_its_rates() -> None:
         ("{tie_embeddings: true}", "random"),
         ("{family: gpt2, start: bigrams, tie_embeddings: false}", "bigrams"),
         ("{start: random}", "random"),
+        ("{start: bigrams, tie_embeddings: true}", "random"),
+        ("{start: bigrams, family: gpt2}", "random"),
     ],
 )
 def test_the_dial_hears_which_start_there_can_be(
@@ -184,6 +186,28 @@ def test_rates_of_another_start_are_refused(tmp_path: Path) -> None:
     assert fill_from_dial(own, "pretrain", artifact).learning_rate == 0.01
 
 
+def test_a_start_that_cannot_be_is_refused_with_the_dials_rates(tmp_path: Path) -> None:
+    choice = choose_for_amount(Budget(200, "steps"), 2048, NOVELS_TEXT, "bigrams")[0]
+    (tmp_path / FILE).write_text(json.dumps({"choice": choice}))
+    artifact = open_artifact(tmp_path, "dial")
+    for tied in (PretrainSettings(tie_embeddings=True), PretrainSettings(family="gpt2")):
+        with pytest.raises(UsageError, match="first weights are random here"):
+            fill_from_dial(tied, "pretrain", artifact)
+    adamw = PretrainSettings(optimizer="adamw", learning_rate=0.01, start="random")
+    assert fill_from_dial(adamw, "pretrain", artifact).hidden_size is not None
+
+
+def test_tokens_are_expected_of_what_the_dial_chose_alone(tmp_path: Path) -> None:
+    choice, _, expected = choose_for_time(shapes(2e11), 60, False, NOVELS_TEXT)
+    (tmp_path / FILE).write_text(json.dumps({"choice": choice, "expected": expected}))
+    artifact = open_artifact(tmp_path, "dial")
+    filled = fill_from_dial(PretrainSettings(), "pretrain", artifact)
+    assert expected_tokens(artifact, filled) == expected["tokens"] > 0
+    other = fill_from_dial(PretrainSettings(layers=9), "pretrain", artifact)
+    assert expected_tokens(artifact, other) is None
+    assert expected_tokens(None, filled) is None
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"choice": {"pretrain": {"laiers": 3}}}'])
 def test_a_damaged_choice_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / FILE).write_text(text)
@@ -223,7 +247,7 @@ def test_first_weights_are_given_reasons() -> None:
         for seconds, start in ((60, None), (2, None), (60, "random"))
     )
     assert re.search(r"bigrams; [0-9.]+ bits per byte would be expected from random", by_time)
-    assert "less than the time they take" in too_short
+    assert "take too long or gain too little" in too_short
     assert "as the settings have it" in asked
 
 

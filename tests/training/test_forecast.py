@@ -2,7 +2,7 @@ import gzip
 import json
 import math
 import random
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from modelwright.training.forecast import EXCESS, LOOK_BACK, NOVELS, REPEATS, Text, difficulty
 from modelwright.training.shapes import shape_config
 
+PARTS = (1e-4, 1e-3, 0.01, 0.1, 0.3, 1.0, 3.0)
 POINTS = Path(__file__).parents[2] / "benchmarks" / "training" / "scaling.jsonl"
 
 
@@ -44,6 +45,16 @@ def test_hardly_any_tokens_are_expected_to_teach_nothing_beyond_bigrams() -> Non
     assert 1.5 < small < 2.5
     assert large == pytest.approx(small, rel=1e-3)
     assert Text(1e4).bits_per_byte(1e6, 1.0, from_bigrams=True) > small
+
+
+@given(st.floats(300, 1e8), st.floats(6e5, 1e7), st.booleans())
+def test_more_training_is_hardly_expected_to_harm(
+    size: float, weights: float, from_bigrams: bool
+) -> None:
+    text = Text(size)
+    reached = [text.bits_per_byte(weights, part * size, from_bigrams) for part in PARTS]
+    for fewer, more in pairwise(reached):
+        assert more <= fewer * (1 + 1.5 * LOOK_BACK)
 
 
 def test_bigrams_of_a_text_that_is_read_are_worth_nothing() -> None:

@@ -131,3 +131,10 @@ def test_tokens_that_never_occur_do_not_matter() -> None:
         look_back(model, counts)
     first, second = (one.model.layers[0].self_attn.q_proj.weight for one in models)
     torch.testing.assert_close(first, second)
+
+
+def test_positions_that_do_not_turn_leave_the_model_as_it_is() -> None:
+    model, plain = model_with(2, 2, family="gpt2"), model_with(2, 2, family="gpt2")
+    look_back(model, COUNTS)
+    before = dict(plain.named_parameters())
+    assert all(torch.equal(one, before[name]) for name, one in model.named_parameters())

@@ -195,7 +195,7 @@ STAGES = (
         ),
         resumable=True,
         parallel=True,
-        version=4,
+        version=5,
     ),
     Stage(
         "finetune",
@@ -206,7 +206,7 @@ STAGES = (
         inputs=(Input("base", "model", ("pretrain",)), _EXAMPLES, _DIAL),
         resumable=True,
         parallel=True,
-        version=5,
+        version=6,
     ),
     Stage(
         "preferences",

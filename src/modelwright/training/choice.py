@@ -10,11 +10,9 @@ from typing import Any
 from modelwright.core.artifact import Artifact
 from modelwright.core.errors import InputError, UsageError
 from modelwright.core.settings import Settings, SettingsT, parse_settings
+from modelwright.training.settings import PretrainSettings
 
 FILE = "dial.json"
-
-RATES = ("learning_rate", "matrix_learning_rate")
-"""Settings that fit some first weights and no others."""
 
 
 def fill_from_dial(settings: SettingsT, stage: str, dial: Artifact | None) -> SettingsT:
@@ -39,25 +37,31 @@ def fill_from_dial(settings: SettingsT, stage: str, dial: Artifact | None) -> Se
     return with_choice(settings, values, str(path))
 
 
-def expected_tokens(dial: Artifact | None, budget: str | None) -> float:
-    """How many tokens the dial expected of pretraining with this budget; 0 where it did not."""
+def expected_tokens(dial: Artifact | None, settings: PretrainSettings) -> float | None:
+    """How many tokens the dial expected of pretraining; None where not all is as it chose."""
     if dial is None:
-        return 0.0
+        return None
     content = json.loads(dial.file(FILE).read_text(encoding="utf-8"))
-    is_its_budget = content["choice"].get("pretrain", {}).get("budget") == budget
-    return float(content.get("expected", {}).get("tokens", 0.0)) if is_its_budget else 0.0
+    chosen = content["choice"].get("pretrain", {})
+    if any(getattr(settings, name) != value for name, value in chosen.items()):
+        return None
+    tokens: float | None = content.get("expected", {}).get("tokens")
+    return tokens
 
 
 def _check_start(settings: Settings, values: Mapping[str, Any], path: Path) -> None:
     """Rates for one start are wrong for the other: those for bigrams are far lower."""
-    asked, of_dial = getattr(settings, "start", None), values.get("start")
-    rates = (getattr(settings, name, None) for name in RATES)
-    if asked is not None and of_dial not in {None, asked} and None in rates:
+    if not isinstance(settings, PretrainSettings):
+        return
+    start, of_dial = settings.only_start, values.get("start")
+    rates = ["learning_rate", *(["matrix_learning_rate"] * (settings.optimizer == "muon"))]
+    is_open = any(getattr(settings, name) is None for name in rates)
+    if start is not None and of_dial not in {None, start} and is_open:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in rates)
         raise UsageError(
-            f"start is {asked}, and the dial chose its rates for {of_dial}",
+            f"first weights are {start} here, and the dial chose its rates for {of_dial}",
             where=path,
-            fix=f"run 'modelwright dial' with --start {asked}, or give rates of your own: "
-            + ", ".join(f"--{name.replace('_', '-')}" for name in RATES),
+            fix=f"run 'modelwright dial' with --start {start}, or give rates of your own: {flags}",
         )
 
 

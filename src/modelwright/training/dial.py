@@ -180,7 +180,9 @@ def plan_for_base(
     tokenizer = Tokenizer.load(base.path)
     tokenizer.end_of_text  # noqa: B018 - refused now rather than by 'shards'
     length = min(SEQUENCE_LENGTH, config.max_position_embeddings)
-    text_tokens = estimate_text(job.input("corpus"), tokenizer).tokens
+    text_tokens = 0.0
+    if budget.unit == "epochs":
+        text_tokens = estimate_text(job.input("corpus"), tokenizer).tokens
     if budget.unit != "seconds":
         return choose_for_base(config, length, budget, text_tokens, 0.0, 0.0)
     with job.progress.task("timing this machine", 1, "shapes"):
@@ -328,7 +330,7 @@ def why_start(prospect: Prospect, possible: list[Prospect], text: Text, is_given
     if others:
         name, expected = others[0].start, others[0].bits_per_byte(text)
         return f"{words}; {expected:.2f} bits per byte would be expected from {NAMES[name]}"
-    return f"{words}: those from the text's bigrams would gain less than the time they take"
+    return f"{words}: those from the text's bigrams would take too long or gain too little"
 
 
 def expectation(prospect: Prospect, text: Text) -> str:

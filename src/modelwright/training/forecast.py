@@ -111,7 +111,8 @@ class Text:
         seen = max(1.0, self.distinct_tokens(tokens))
         unseen = max(0.0, self.tokens - seen) if from_bigrams else 0.0
         counted = unseen * START_TOKENS / (self.tokens + START_TOKENS)
-        size = weights + (START_WEIGHTS - weights) * counted / (seen + counted)
+        of_start = self.weights_filled(START_WEIGHTS)
+        size = weights + (of_start - weights) * counted / (seen + counted)
         bits = self.difficulty * NOVELS.bits_per_byte(size, seen + counted)
         return bits * (1.0 - LOOK_BACK * unseen / self.tokens)
 

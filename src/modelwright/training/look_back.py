@@ -1,10 +1,10 @@
-"""First attention that looks at the tokens just before, each head at one distance.
+"""Previous-token heads in a new model: first attention that looks a fixed distance back.
 
 A new model's attention spreads evenly over what came before, and a short training ends before it
 has found that the last few tokens matter most. Here a few heads begin with queries and keys that
 depend on positions alone: rotated (Su et al. 2021, arXiv:2104.09864), they agree at one distance.
-Models with a short convolution or a shift of tokens have this built in; this one keeps its shape,
-and training may turn the heads to anything else.
+Models with a shift of tokens have this built in (Peng et al. 2023, arXiv:2305.13048); this one
+keeps its shape, and training may turn the heads to anything else.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LAYERS = 2
 """The first blocks of a model, in which heads look back."""
 
 HEADS = 2
-"""How many heads of each do, or a few more where they share their keys."""
+"""How many heads of each do at least: all that share the keys of these do, too."""
 
 CONTENT = 0.3
 """What is left in these heads of the weights that make queries and keys depend on the tokens."""
@@ -33,15 +33,17 @@ RIDGE = 0.01
 
 @torch.no_grad()
 def look_back(model: CausalLM, counts: npt.NDArray[np.int64]) -> None:
-    """Turn some heads of a new model to distances 1, 2, 3, ...
+    """Turn some heads of a new model to distances 1, 2, 3, ..., if positions are rotary.
 
     Parameters
     ----------
     model : CausalLM
-        With rotary positions; its embedding is fitted, its blocks add nothing.
+        Its embedding is fitted, its blocks add nothing.
     counts : array of int64
         How often each token occurs, (V,).
     """
+    if model.config.positions != "rotary":
+        return
     embedding, distance = model.model.embed_tokens.weight[: len(counts)], 1
     for block in model.model.layers[:LAYERS]:
         assert isinstance(block, Block)

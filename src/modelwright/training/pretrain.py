@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -122,6 +123,9 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
             "validation_bits_per_byte": bits_per_byte(loss, held_out, tokenizer),
         }
 
+    expected = None
+    if Budget.parse(settings.budget or "").unit == "seconds" and not settings.early_stopping:
+        expected = expected_tokens(job.inputs.get("dial"), settings)
     start = _start_used(settings, model, base)
     if start != (settings.start or start):
         job.progress.note(
@@ -141,7 +145,7 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
         spent_seconds=spent,
     )
     save_trained(model, tokenizer_artifact, job, world)
-    _compare_tokens(job, fitted.tokens)
+    _note_tokens(fitted.tokens, expected, job.progress.note)
     return Outcome(
         counts={
             "parameters": config.parameter_count(),
@@ -177,13 +181,12 @@ def _check_settings(settings: PretrainSettings, has_base: bool) -> None:
     require_set(settings, [*of_shape, *of_all])
 
 
-def _compare_tokens(job: Job[PretrainSettings], tokens: int) -> None:
+def _note_tokens(tokens: int, expected: float | None, note: Callable[[str], None]) -> None:
     """Say how many were seen of those that the dial expected."""
-    expected = expected_tokens(job.inputs.get("dial"), job.settings.budget)
-    if expected and Budget.parse(job.settings.budget or "").unit == "seconds":
-        job.progress.note(
-            f"  {tokens:,} tokens in the time, {tokens / expected - 1:+.0%} of what was expected"
-        )
+    if expected:
+        part = tokens / expected - 1
+        more = "more" if part > 0 else "fewer"
+        note(f"  {tokens:,} tokens in the time, {abs(part):.0%} {more} than the dial expected")
 
 
 def _samples(

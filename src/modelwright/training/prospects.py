@@ -101,7 +101,7 @@ def best_for_flops(
 def largest_worthwhile(
     shapes: list[Shape], tokens: float, text: Text, start: StartName | None = None
 ) -> Shape:
-    """The largest shape that no other could beat with the operations which it needs for this."""
+    """The largest shape that makes the best use, or nearly, of the operations it needs for this."""
     for shape in reversed(shapes):
         if best_for_flops(shapes, shape.flops_per_token * tokens, text, start).shape == shape:
             return shape

@@ -170,9 +170,8 @@ class PretrainSettings(LoopSettings):
     @property
     def only_start(self) -> StartName | None:
         """The start that is asked for, or the only one that is possible; None if either is."""
-        if self.start is None and (self.tie_embeddings or self.family == "gpt2"):
-            return "random"
-        return self.start
+        is_tied = self.family == "gpt2" if self.tie_embeddings is None else self.tie_embeddings
+        return "random" if is_tied else self.start
 
     @property
     def ties_embeddings(self) -> bool:

@@ -27,23 +27,31 @@ def estimate_text(corpus: Artifact, vocabulary: int | Tokenizer) -> Text:
     """
     sample = _sample(corpus)
     tokenizer = vocabulary if isinstance(vocabulary, Tokenizer) else _learnt(sample, vocabulary)
+    sample_bytes = "".join(sample).encode()
+    sample_tokens = sum(map(len, tokenizer.encode_many(sample)))
     counts = corpus.manifest.counts
-    tokens_per_byte = len(tokenizer.encode(sample.decode())) / max(1, len(sample))
+    share = counts.get("bytes_train", 0) / max(1, len(sample_bytes))
     ends = counts.get("documents_train", 0)  # a token after each document
-    tokens = counts.get("bytes_train", 0) * tokens_per_byte + ends
-    return Text(max(1.0, tokens), difficulty(sample))
+    return Text(max(1.0, share * sample_tokens + ends), difficulty(sample_bytes))
 
 
-def _sample(corpus: Artifact) -> bytes:
-    sample = bytearray()
+def _sample(corpus: Artifact) -> list[str]:
+    """The first texts, the last one cut off."""
+    texts, left = list[str](), SAMPLE_BYTES
     for text in read_texts(corpus.path, "train"):
-        sample += text.encode()
-        if len(sample) >= SAMPLE_BYTES:
+        part = text.encode()[:left]
+        texts.append(part.decode(errors="ignore"))
+        left -= len(part)
+        if left <= 0:
             break
-    return bytes(sample[:SAMPLE_BYTES]).decode(errors="ignore").encode()
+    return texts
 
 
-def _learnt(sample: bytes, vocabulary: int) -> Tokenizer:
-    """A tokenizer like the one that the whole text will give (of novels 3 % fewer tokens)."""
+def _learnt(sample: list[str], vocabulary: int) -> Tokenizer:
+    """A tokenizer like the one that the whole text will give.
+
+    It knows its own sample better than that will: of novels it makes 3 % fewer tokens with a
+    vocabulary of 4,096 and 5 % fewer with 16,384.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        return train_tokenizer([sample.decode()], vocabulary, Path(folder))
+        return train_tokenizer(sample, vocabulary, Path(folder))
