@@ -12,7 +12,7 @@ from modelwright.training.shapes import Shape
 
 OF_STEPS = 0.9
 """Part of the time that goes into steps as they are timed; the rest goes into measuring, samples,
-saving and what else a machine has to do. In runs of 2 to 10 minutes on a CPU it was 0.78 to 0.92."""
+saving and what else a machine has to do. In runs of 2 to 10 minutes on a CPU 0.78 to 1.1 did."""
 
 LEAST_LEFT = 0.6
 """Least part of the time that a start from bigrams must leave; else training starts at random."""
