@@ -99,13 +99,13 @@ def test_the_start_is_from_bigrams_unless_it_takes_too_much() -> None:
         for count in (3, 2000)
     }
     assert steps == {3: "random", 2000: "bigrams"}
-    largest = choose_for_amount(Budget(5e5, "tokens"), 150_000, text)[0]["pretrain"]
+    largest = choose_for_amount(Budget(3e5, "tokens"), 150_000, text)[0]["pretrain"]
     assert largest["start"] == "random"
 
 
 def test_a_small_text_that_is_read_in_full_starts_at_random() -> None:
     for epochs, start in ((0.5, "bigrams"), (1.0, "random"), (3.0, "random")):
-        plan = choose_for_amount(Budget(epochs, "epochs"), 2048, Text(tokens=5e5))
+        plan = choose_for_amount(Budget(epochs, "epochs"), 2048, Text(tokens=6e5))
         assert plan[0]["pretrain"]["start"] == start
     assert choose_for_time(shapes(2e11), 60, False, Text(1e5))[0]["pretrain"]["start"] == "random"
 
@@ -240,6 +240,25 @@ def test_a_tiny_text_gets_the_smallest_model() -> None:
     assert smallest < size(large) < shape_config(1024, 16, 2048).block_parameter_count()
 
 
+def test_few_tokens_start_from_bigrams_also_where_they_are_read_again() -> None:
+    for tokens in (1e5, 3e5, 5e5):
+        choice, reasons, _ = choose_for_amount(Budget(tokens, "tokens"), 1024, Text(1e5))
+        assert choice["pretrain"]["start"] == "bigrams"
+        assert "hardly teach" in " ".join(reasons)
+    slow = choose_for_time(shapes(1e10), 120, False, Text(1e5))
+    assert slow[2]["tokens"] < 5e5
+    assert slow[0]["pretrain"]["start"] == "bigrams"
+    more = choose_for_amount(Budget(2e6, "tokens"), 1024, Text(1e5))
+    assert more[0]["pretrain"]["start"] == "random"
+    assert "gain less than more training" in " ".join(more[1])
+
+
+def test_a_text_that_is_read_often_is_said_for_any_budget() -> None:
+    for amount, is_said in ((3, False), (40, True)):
+        plan = choose_for_amount(Budget(amount, "epochs"), 512, Text(1e4))
+        assert ("by heart" in " ".join(plan[1])) is is_said
+
+
 def test_first_weights_are_given_reasons() -> None:
     text = Text(1e7)
     by_time, too_short, asked = (
@@ -247,7 +266,7 @@ def test_first_weights_are_given_reasons() -> None:
         for seconds, start in ((60, None), (2, None), (60, "random"))
     )
     assert re.search(r"bigrams; [0-9.]+ bits per byte would be expected from random", by_time)
-    assert "take too long or gain too little" in too_short
+    assert "too much of the training" in too_short
     assert "as the settings have it" in asked
 
 

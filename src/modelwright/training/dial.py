@@ -23,12 +23,15 @@ from modelwright.training.compiling import should_compile
 from modelwright.training.forecast import Text
 from modelwright.training.names import StartName
 from modelwright.training.prospects import (
+    FEW_TOKENS,
+    MOST_START,
     Prospect,
     best_for_flops,
     best_in_time,
     in_time,
     largest_worthwhile,
     on_tokens,
+    start_share,
 )
 from modelwright.training.rates import rates_for
 from modelwright.training.settings import DialSettings
@@ -57,9 +60,6 @@ STARTS = {
     "random": "random first weights",
 }
 """In words."""
-
-NAMES = {"bigrams": "bigrams", "random": "random ones"}
-"""Likewise, after those."""
 
 EVALUATION_SECONDS = 12.0
 TOKENIZER_BYTES_PER_SECOND = 3e6
@@ -272,14 +272,12 @@ def choose_for_time(
         "should get furthest in the time",
         f"pretraining {for_pretraining:.0f} s at {shape.tokens_per_second:,.0f} tokens/s: about "
         f"{tokens / 1e6:.2f}M tokens, {tokens / text.tokens:.1f} times the text",
-        why_start(prospect, in_time(shape, for_pretraining, text), text, is_given=bool(start)),
+        why_start(
+            prospect, in_time(shape, for_pretraining, text, "random")[0], text, start is not None
+        ),
         expectation(prospect, text),
+        *by_heart(tokens, text),
     ]
-    if tokens > OFTEN * text.tokens:
-        reasons.append(
-            "so often that it may be learnt by heart: more text would help more than more time; "
-            "--pretrain.early-stopping 3 keeps the best weights"
-        )
     if has_examples:
         reasons.append(f"fine-tuning {finetune_seconds:.0f} s")
     expected = {
@@ -314,23 +312,38 @@ def choose_for_amount(
     reasons = [
         f"{shape.layers} layers, {shape.hidden_size} wide: the budget is {budget}, about "
         f"{tokens:,.0f} tokens",
-        why_start(prospect, [on_tokens(shape, tokens, text, "random")], text, is_given=bool(start)),
+        why_start(prospect, on_tokens(shape, tokens, text, "random"), text, start is not None),
         expectation(prospect, text),
+        *by_heart(tokens, text),
     ]
     bits = round(prospect.bits_per_byte(text), 4)
     return choice, reasons, {"tokens": round(tokens), "bits_per_byte": bits}
 
 
-def why_start(prospect: Prospect, possible: list[Prospect], text: Text, is_given: bool) -> str:
-    """The first weights, in words, and what speaks for them among those that are possible."""
+def why_start(prospect: Prospect, at_random: Prospect, text: Text, is_given: bool) -> str:
+    """The first weights, in words, and why; ``at_random`` is the same training without bigrams."""
     words = STARTS[prospect.start]
     if is_given:
         return f"{words}, as the settings have it"
-    others = [one for one in possible if one.start != prospect.start]
-    if others:
-        name, expected = others[0].start, others[0].bits_per_byte(text)
-        return f"{words}; {expected:.2f} bits per byte would be expected from {NAMES[name]}"
-    return f"{words}: those from the text's bigrams would take too long or gain too little"
+    if prospect.start == "bigrams":
+        if at_random.tokens <= FEW_TOKENS:
+            return f"{words}, which so few tokens of training would hardly teach"
+        expected = at_random.bits_per_byte(text)
+        return f"{words}; {expected:.2f} bits per byte would be expected from random ones"
+    if start_share(prospect.shape, prospect.tokens) > MOST_START:
+        return f"{words}: to fit them to the text's bigrams would take too much of the training"
+    return f"{words}: those from the text's bigrams would gain less than more training"
+
+
+def by_heart(tokens: float, text: Text) -> list[str]:
+    """A warning, if the text is read often."""
+    if tokens <= OFTEN * text.tokens:
+        return []
+    return [
+        f"it is read {tokens / text.tokens:,.0f} times, so often that it may be learnt by heart: "
+        "more text would help more than more training; --pretrain.early-stopping 3 keeps the best "
+        "weights"
+    ]
 
 
 def expectation(prospect: Prospect, text: Text) -> str:

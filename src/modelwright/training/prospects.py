@@ -14,11 +14,14 @@ OF_STEPS = 0.9
 """Part of the time that goes into steps as they are timed; the rest goes into measuring, samples,
 saving and what else a machine has to do. In runs of 2 to 10 minutes on a CPU 0.78 to 1.1 did."""
 
-LEAST_LEFT = 0.6
-"""Least part of the time that a start from bigrams must leave; else training starts at random."""
+MOST_START = 0.4
+"""Largest part of the time, or of a training's operations, that its start from bigrams may take;
+else training starts at random."""
 
-MOST_START = 0.25
-"""Largest part of the operations of a training that its start from bigrams may take, likewise."""
+FEW_TOKENS = 5e5
+"""Up to so many the start is from bigrams, if it does not take too much: so short trainings
+reached more from it in all runs, also of texts that were read two or three times, where the law
+says less."""
 
 NEGLIGIBLE = 0.001
 """Part of the bits for which a smaller model, or a simpler start, is not given up."""
@@ -60,13 +63,20 @@ def in_time(
     counting = min(text.tokens, MOST_TOKENS) / COUNTED_PER_SECOND
     # The fit computes about as fast as training does.
     took = counting + _start_flops(shape) / (shape.tokens_per_second * shape.flops_per_token)
-    most = (1.0 - LEAST_LEFT) * seconds
+    most = MOST_START * seconds
     speed = OF_STEPS * shape.tokens_per_second
     at_random = Prospect(shape, "random", speed * seconds)
     from_bigrams = Prospect(shape, "bigrams", speed * (seconds - min(took, most)))
+    if start is None and took > most:
+        return [at_random]
     if start is None:
-        return [at_random, from_bigrams] if took <= most else [at_random]
+        return [from_bigrams] if at_random.tokens <= FEW_TOKENS else [at_random, from_bigrams]
     return [from_bigrams if start == "bigrams" else at_random]
+
+
+def start_share(shape: Shape, tokens: float) -> float:
+    """Operations of a start from bigrams, over those of training on so many tokens."""
+    return _start_flops(shape) / (shape.flops_per_token * tokens)
 
 
 def _start_flops(shape: Shape) -> float:
@@ -76,14 +86,15 @@ def _start_flops(shape: Shape) -> float:
 def on_tokens(shape: Shape, tokens: float, text: Text, start: StartName | None = None) -> Prospect:
     """A training on so many tokens, its start not included; ``start`` as for :func:`in_time`.
 
-    Without one it is from bigrams if as much work on more tokens would gain less.
+    Without one it is from bigrams if tokens are few or as much work on more would gain less.
     """
     at_random, from_bigrams = (Prospect(shape, one, tokens) for one in ("random", "bigrams"))
     if start is None:
-        more = _start_flops(shape) / shape.flops_per_token
-        longer = Prospect(shape, "random", tokens + more)
-        is_worth_it = from_bigrams.bits_per_byte(text) < longer.bits_per_byte(text)
-        return from_bigrams if is_worth_it and more <= MOST_START * tokens else at_random
+        share = start_share(shape, tokens)
+        longer = Prospect(shape, "random", (1.0 + share) * tokens)
+        gains_more = from_bigrams.bits_per_byte(text) < longer.bits_per_byte(text)
+        is_worth_it = tokens <= FEW_TOKENS or gains_more
+        return from_bigrams if is_worth_it and share <= MOST_START else at_random
     return from_bigrams if start == "bigrams" else at_random
 
 
