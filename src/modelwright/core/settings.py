@@ -214,22 +214,24 @@ def require_set(settings: Settings, names: Iterable[str]) -> None:
     UsageError
         Naming all that are still open, as when a stage runs alone without a dial.
     """
-    flags = [f"--{name.replace('_', '-')}" for name in names if getattr(settings, name) is None]
-    if flags:
-        raise UsageError(
-            f"not set: {', '.join(flags)}",
-            fix=f"give {'it' if len(flags) == 1 else 'them'}, or --dial with the dial's folder",
-        )
+    if unset := [name for name in names if getattr(settings, name) is None]:
+        raise _not_set(unset)
 
 
 def chosen(settings: Settings, name: str, value: SettingT | None) -> SettingT:
-    """The value of an automatic setting, for type checkers without None.
+    """The value of an automatic setting.
 
     Raises
     ------
     UsageError
         If it is still open.
     """
-    require_set(settings, [name])
-    assert value is not None
+    if value is None:
+        raise _not_set([name])
     return value
+
+
+def _not_set(names: list[str]) -> UsageError:
+    flags = ", ".join(f"--{name.replace('_', '-')}" for name in names)
+    what = "it" if len(names) == 1 else "them"
+    return UsageError(f"not set: {flags}", fix=f"give {what}, or --dial with the dial's folder")

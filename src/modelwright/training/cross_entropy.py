@@ -119,7 +119,9 @@ def in_place(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     chances = softmax_in_place(logits)
     picked = chances.gather(1, targets[:, None])
     slopes = chances.scatter_(1, targets[:, None], picked - 1)
-    return _losses(picked), slopes.to(logits.dtype)
+    if slopes.dtype != logits.dtype:
+        slopes = logits.copy_(slopes)
+    return _losses(picked), slopes
 
 
 def softmax_in_place(logits: Tensor) -> Tensor:
@@ -127,8 +129,10 @@ def softmax_in_place(logits: Tensor) -> Tensor:
 
     The kernel there reads a row before it writes it; others may not.
     """
-    overwrites = logits.dtype == torch.float32 and logits.device.type == "cpu"
-    return torch.softmax(logits, -1, dtype=torch.float32, out=logits if overwrites else None)
+    if logits.device.type != "cpu":
+        return torch.softmax(logits, -1, dtype=torch.float32)
+    wide = logits.float()  # itself, if it is float32
+    return torch.softmax(wide, -1, out=wide)
 
 
 def _losses(picked: Tensor) -> Tensor:
