@@ -79,8 +79,7 @@ def pretrain(job: Job[PretrainSettings]) -> Outcome:
         teacher have another vocabulary.
     UsageError
         If what has no default is not set; if a shape or first weights are asked for and there is a
-        base, which has them; if early stopping is asked for
-        and there is no held-out text.
+        base, which has them; if early stopping is asked for and there is no held-out text.
     """
     settings = job.settings
     _check_settings(settings, "base" in job.inputs)
